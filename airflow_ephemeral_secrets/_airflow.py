@@ -1,0 +1,180 @@
+"""Everything that differs between Airflow versions and kinds of processes, in one place."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from airflow_ephemeral_secrets.caller import Caller, Process
+
+
+def home() -> str:
+    """``AIRFLOW_HOME``, as Airflow itself finds it."""
+    return os.path.abspath(os.path.expanduser(os.path.expandvars(os.environ.get("AIRFLOW_HOME") or "~/airflow")))
+
+
+def remote_log_conn_id() -> str | None:
+    """Find the connection of remote logging, where it is switched on."""
+    from airflow.sdk.configuration import conf
+
+    if not conf.getboolean("logging", "remote_logging", fallback=False):
+        return None
+    return conf.get("logging", "remote_log_conn_id", fallback=None) or None
+
+
+class Setting(NamedTuple):
+    """
+    A secrets backend as Airflow's settings name it.
+
+    :param section: ``workers`` or ``secrets``
+    :param path: the class
+    :param kwargs: what it is built with; empty where they could not be parsed
+    :param faulty: whether they could not
+    """
+
+    section: str
+    path: str
+    kwargs: Mapping[str, Any]
+    faulty: bool
+
+    @property
+    def ours(self) -> bool:
+        return self.path.startswith("airflow_ephemeral_secrets.")
+
+
+def option(section: str, key: str) -> str | None:
+    """Read one of Airflow's settings."""
+    from airflow.sdk.configuration import conf
+
+    value: str | None = conf.get(section, key, fallback=None)
+    return value
+
+
+def server_setting() -> Setting | None:
+    """Read ``[secrets] backend``."""
+    return _setting("secrets", "backend", "backend_kwargs")
+
+
+def worker_setting() -> Setting | None:
+    """Read ``[workers] secrets_backend``, or what a worker uses where it is not set."""
+    return _setting("workers", "secrets_backend", "secrets_backend_kwargs") or server_setting()
+
+
+def _setting(section: str, key: str, kwargs_key: str) -> Setting | None:
+    from airflow.sdk.configuration import conf
+
+    path = conf.get(section, key, fallback=None)
+    if not path:
+        return None
+    try:
+        kwargs = json.loads(conf.get(section, kwargs_key, fallback=None) or "{}")
+    except ValueError:
+        kwargs = None
+    faulty = not isinstance(kwargs, dict)
+    prefix = f"AIRFLOW__{section}__{kwargs_key.removesuffix('s')}__".upper()
+    overrides = {name[len(prefix) :].lower(): value for name, value in os.environ.items() if name.startswith(prefix)}
+    return Setting(section, path, {**({} if faulty else kwargs), **overrides}, faulty)
+
+
+def mask(forms: list[str]) -> None:
+    """Register secrets with Airflow's masker, here and in the supervisor that writes the task log."""
+    from airflow.sdk.log import mask_secret
+
+    mask_secret(list(forms))
+
+
+async def amask(forms: list[str]) -> None:
+    """Do the same from an event loop, where a synchronous message to the supervisor could deadlock."""
+    from airflow.sdk.log import amask_secret
+
+    await amask_secret(list(forms))
+
+
+def process() -> Process:
+    """
+    Say what kind of process this is.
+
+    A live link to a supervisor decides first: a LocalExecutor task inherits the scheduler's
+    ``_AIRFLOW_PROCESS_CONTEXT=server``.
+    """
+    comms = _module_attribute("airflow.sdk.execution_time.task_runner", "SUPERVISOR_COMMS")
+    if comms is None:
+        return "server" if os.environ.get("_AIRFLOW_PROCESS_CONTEXT") == "server" else "script"
+    dag_context = _module_attribute("airflow.sdk.definitions._internal.contextmanager", "DagContext")
+    if getattr(dag_context, "current_autoregister_module_name", None) is not None:
+        return "parse"
+    if type(comms).__name__.startswith("Trigger"):
+        return "trigger"
+    if _bound().get("ti_id") or _task_instance() is not None or "AIRFLOW_CTX_TASK_ID" in os.environ:
+        return "task"
+    return "callback"
+
+
+def caller(team_name: str | None = None) -> Caller:
+    """
+    Find out who asks: structlog's context variables, then the task SDK's current context, then ``AIRFLOW_CTX_*``.
+
+    :param team_name: the team, where Airflow names it
+    """
+    kind = process()
+    if kind in ("server", "script", "parse"):
+        return Caller(process=kind, team=team_name, proven=("team",) if team_name else ())
+    bound, instance, environ = _bound(), _task_instance(), os.environ
+
+    def fact(name: str, variable: str) -> Any:
+        value = bound.get(name)
+        if value is None:
+            value = getattr(instance, name, None)
+        return value if value is not None else environ.get(variable)
+
+    return Caller(
+        process=kind,
+        dag_id=_text(fact("dag_id", "AIRFLOW_CTX_DAG_ID")),
+        task_id=_text(fact("task_id", "AIRFLOW_CTX_TASK_ID")),
+        run_id=_text(fact("run_id", "AIRFLOW_CTX_DAG_RUN_ID")),
+        try_number=_number(fact("try_number", "AIRFLOW_CTX_TRY_NUMBER")),
+        map_index=_number(fact("map_index", "AIRFLOW_CTX_MAP_INDEX")),
+        team=team_name or _team(),
+        proven=("team",) if team_name else (),
+    )
+
+
+def _module_attribute(module: str, name: str) -> Any:
+    """Read an attribute of a module that is only worth asking where it is loaded already."""
+    return getattr(sys.modules.get(module), name, None)
+
+
+def _bound() -> Mapping[str, Any]:
+    import structlog
+
+    return structlog.contextvars.get_contextvars()
+
+
+def _current_context() -> Any:
+    contexts = _module_attribute("airflow.sdk.definitions._internal.contextmanager", "_CURRENT_CONTEXT")
+    return contexts[-1] if contexts else None
+
+
+def _task_instance() -> Any:
+    context = _current_context()
+    return context.get("ti") if context else None
+
+
+def _team() -> str | None:
+    context = _current_context()
+    run = context.get("dag_run") if context else None
+    return _text(getattr(run, "team_name", None) or os.environ.get("AIRFLOW_CTX_TEAM_NAME"))
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if value not in (None, "") else None
+
+
+def _number(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,94 @@
+"""Who asks for a credential, as far as this process can tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from airflow_ephemeral_secrets.errors import AccessDenied
+
+Process = Literal["task", "trigger", "callback", "parse", "script", "server"]
+Attribution = Literal["none", "dag", "run", "task"]
+
+STAMPED: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "dag": ("dag_id",),
+    "run": ("dag_id", "run_id"),
+    "task": ("dag_id", "run_id", "task_id"),
+}
+"""Facts that each attribution puts into the provider's audit log, and so into the lease key."""
+
+FACTS = ("dag_id", "task_id", "run_id", "team")
+"""Facts that may stand in braces in a source's fields."""
+
+Template = Annotated[
+    str,
+    Meta(
+        pattern=r"^([^{}]|\{(dag_id|task_id|run_id|team)\})*$",
+        max_length=4096,
+        description="text in which {dag_id} {task_id} {run_id} {team} may stand",
+    ),
+]
+
+_PLACEHOLDER = re.compile(r"\{(dag_id|task_id|run_id|team)\}")
+_SAFE = re.compile(r"[A-Za-z0-9_+=,.@:-]{1,250}")
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """
+    Who asks.
+
+    In a worker every fact is claimed by code the Dag author controls; ``proven`` names those that are not.
+
+    :param process: what kind of process asks
+    :param team: the team Airflow names
+    :param proven: names of the facts that Airflow itself vouches for
+    """
+
+    process: Process = "script"
+    dag_id: str | None = None
+    task_id: str | None = None
+    run_id: str | None = None
+    try_number: int | None = None
+    map_index: int | None = None
+    team: str | None = None
+    proven: tuple[str, ...] = ()
+
+    def fact(self, name: str) -> str:
+        """
+        Give one fact for use in a request.
+
+        :param name: one of ``FACTS``
+        :raises AccessDenied: when the caller lacks it, or it holds characters that could change the request
+        """
+        value: str | None = getattr(self, name)
+        if value is None:
+            raise AccessDenied(
+                f"the recipe needs {{{name}}}, which a caller in a {self.process} process does not have here",
+                code="caller_fact_missing",
+                hint=f"ask from inside a task, or take {{{name}}} out of the recipe",
+            )
+        if not _SAFE.fullmatch(value):
+            raise AccessDenied(
+                f"the caller's {name} holds characters that are not allowed in {{{name}}}",
+                code="caller_fact_unsafe",
+                hint="letters, digits and _+=,.@:- are allowed",
+            )
+        return value
+
+    def fill(self, template: str) -> str:
+        """
+        Replace the placeholders of a template by the caller's facts.
+
+        :raises AccessDenied: as :meth:`fact`
+        """
+        if "{" not in template:
+            return template
+        return _PLACEHOLDER.sub(lambda match: self.fact(match[1]), template)
+
+    def stamp(self, attribution: Attribution) -> Mapping[str, str]:
+        """List the facts that a credential of this attribution names; ``unknown`` where the caller lacks one."""
+        return {name: getattr(self, name) or "unknown" for name in STAMPED[attribution]}

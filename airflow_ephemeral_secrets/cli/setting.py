@@ -1,0 +1,43 @@
+"""Which configuration a verb works with, and on whose behalf."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from airflow_ephemeral_secrets import _airflow
+from airflow_ephemeral_secrets.caller import Caller
+from airflow_ephemeral_secrets.errors import ConfigError
+from airflow_ephemeral_secrets.installation import Installation
+
+UNSET = "Airflow's settings name no EphemeralSecretsBackend; give --config FILE"
+
+
+def installation(args: argparse.Namespace) -> Installation:
+    """
+    Open the configuration named by ``--config``, else the one a worker would use.
+
+    :raises ConfigError: when there is none, or it cannot be used
+    """
+    if args.config:
+        found = Installation({"config_file": os.path.abspath(args.config)}, _airflow.home(), lambda: None)
+    else:
+        setting = _airflow.worker_setting()
+        if setting is None or not setting.ours:
+            raise ConfigError("Airflow's settings", [UNSET])
+        found = Installation(setting.kwargs, _airflow.home(), _airflow.remote_log_conn_id)
+    if found.error:
+        raise found.error
+    return found
+
+
+def add_caller_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that say on whose behalf to ask."""
+    for name in ("dag-id", "task-id", "run-id", "team"):
+        parser.add_argument(f"--{name}", metavar="NAME", help=f"ask as a task with this {name.replace('-', ' ')}")
+
+
+def caller(args: argparse.Namespace) -> Caller:
+    """Describe the caller by those options: a task where any fact is given, else a script."""
+    told = {name: getattr(args, name) for name in ("dag_id", "task_id", "run_id", "team")}
+    return Caller(process="task" if any(told.values()) else "script", **told)

@@ -1,0 +1,301 @@
+"""The configuration: a document read into recipes and settings, or every reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from airflow_ephemeral_secrets import document
+from airflow_ephemeral_secrets.clock import seconds
+from airflow_ephemeral_secrets.credential import Credential
+from airflow_ephemeral_secrets.errors import ConfigError
+from airflow_ephemeral_secrets.reading import Problems, known, struct
+from airflow_ephemeral_secrets.recipe import Book, Recipe, secret_names
+from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, Shape, VariableShape
+from airflow_ephemeral_secrets.shapes.kinds import SHAPES
+from airflow_ephemeral_secrets.sources.base import Network, SecretReference, Source
+from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, load
+
+INLINE = "inline config"
+SECTIONS = ("version", "secrets", "sources", "connections", "variables", "audit", "store", "network", "parse")
+
+AbsolutePath = Annotated[str, Meta(pattern=r"^/", max_length=4096, description="an absolute path")]
+
+
+class AuditSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Where the audit goes, beside the Python logger ``airflow_ephemeral_secrets.audit``.
+
+    :param file: gets one JSON line per event
+    """
+
+    file: AbsolutePath | None = None
+
+
+class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Where leases are shared between the processes of this host.
+
+    :param host: ``auto``, ``off``, or a directory on a file system in RAM
+    """
+
+    host: Annotated[str, Meta(pattern=r"^(auto|off|/.*)$", description="auto, off or an absolute path")] = "auto"
+
+
+class ParseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    What Dag parsing may do.
+
+    :param mint: whether a lookup at the top level of a Dag file gets a credential
+    """
+
+    mint: bool = False
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """
+    A configuration without problems.
+
+    :param where: the file, or ``inline config``
+    """
+
+    where: str
+    connections: Book[Recipe]
+    variables: Book[Recipe]
+    secrets: Mapping[str, SecretReference]
+    sources: Mapping[str, Source]
+    audit: AuditSettings = AuditSettings()
+    store: StoreSettings = StoreSettings()
+    network: Network = Network()
+    parse: ParseSettings = ParseSettings()
+
+
+class Owned(Struct, frozen=True):
+    """The names a configuration with problems still claims; where they cannot be read, it claims all."""
+
+    connections: Book[str]
+    variables: Book[str]
+
+
+EVERYTHING = Owned(Book([("*", "*")]), Book([("*", "*")]))
+
+
+def read_file(path: str) -> Config:
+    """
+    Read a configuration file.
+
+    :raises ConfigError: with every problem; ``owned`` tells which names it still claims
+    """
+    return from_document(document.read(path), path)
+
+
+def from_document(raw: Any, where: str) -> Config:
+    """
+    Read a configuration from plain values.
+
+    :raises ConfigError: with every problem
+    """
+    problems = Problems()
+    config = _config(raw, where, problems)
+    if config is None or problems:
+        raise ConfigError(where, problems)
+    return config
+
+
+def owned(raw: Any) -> Owned:
+    """
+    Read the names that a configuration claims, however broken the rest is.
+
+    :param raw: plain values
+    """
+    if not isinstance(raw, Mapping):
+        return EVERYTHING
+    sections = [raw.get("connections", {}), raw.get("variables", {})]
+    if not all(isinstance(section, Mapping) for section in sections):
+        return EVERYTHING
+    return Owned(*(Book((str(name), str(name)) for name in section) for section in sections))
+
+
+def _config(raw: Any, where: str, problems: Problems) -> Config | None:
+    if not isinstance(raw, Mapping):
+        problems.add("file", "expected a mapping with version, sources and connections")
+        return None
+    for key in raw:
+        if key not in SECTIONS:
+            problems.add(str(key), f"unknown key; {known(str(key), SECTIONS)}")
+    if raw.get("version") != 1 or isinstance(raw.get("version"), bool):
+        problems.add("version", "required; the only version is 1")
+    secrets = _kinds(raw, "secrets", "from", REFERENCES, problems)
+    sources = _kinds(raw, "sources", "kind", SOURCES, problems)
+    shapes = _kinds(raw, "connections", "shape", SHAPES, problems)
+    variables = _variables(raw, problems)
+    for name, source in sources.items():
+        _check_source(name, source, secrets, raw, problems)
+    for section in ("connections", "variables"):
+        _check_sources_exist(raw, section, problems)
+    recipes = [
+        [
+            (name, recipe)
+            for name, shape in found.items()
+            if (recipe := _recipe(f"{section}.{name}", name, shape, sources, secrets, raw, problems))
+        ]
+        for section, found in (("connections", shapes), ("variables", variables))
+    ]
+    settings: dict[str, Any] = {
+        name: struct(cls, raw[name], name, problems)
+        for name, cls in (
+            ("audit", AuditSettings),
+            ("store", StoreSettings),
+            ("network", Network),
+            ("parse", ParseSettings),
+        )
+        if raw.get(name) is not None
+    }
+    _check_network(settings.get("network"), problems)
+    if problems:
+        return None
+    return Config(
+        where=where,
+        connections=Book(recipes[0]),
+        variables=Book(recipes[1]),
+        secrets=secrets,
+        sources=sources,
+        **settings,
+    )
+
+
+def _section(raw: Mapping[str, Any], name: str, problems: Problems) -> Mapping[str, Any]:
+    section = raw.get(name)
+    if section is None:
+        return {}
+    if not isinstance(section, Mapping):
+        problems.add(name, "expected a mapping of names")
+        return {}
+    for key in section:
+        if not key or len(key) > 250:
+            problems.add(f"{name}.{key[:20]}", "a name has 1 to 250 characters")
+    return section
+
+
+def _kinds(
+    raw: Mapping[str, Any], section: str, tag: str, kinds: Mapping[str, str], problems: Problems
+) -> dict[str, Any]:
+    """Read the entries of a section, each by the type that its tag names."""
+    found = {}
+    for name, entry in _section(raw, section, problems).items():
+        path = f"{section}.{name}"
+        kind = entry.get(tag) if isinstance(entry, Mapping) else None
+        if not isinstance(entry, Mapping):
+            problems.add(path, "expected a mapping")
+        elif not isinstance(kind, str):
+            problems.add(f"{path}.{tag}", f"required; {known('', kinds)}")
+        elif kind not in kinds:
+            problems.add(f"{path}.{tag}", f"unknown {kind[:60]!r}; {known(kind, kinds)}")
+        elif (value := struct(load(kinds[kind]), entry, path, problems, ignore=(tag,))) is not None:
+            found[name] = value
+    return found
+
+
+def _variables(raw: Mapping[str, Any], problems: Problems) -> dict[str, VariableShape]:
+    entries = _section(raw, "variables", problems).items()
+    read = {name: struct(VariableShape, entry, f"variables.{name}", problems) for name, entry in entries}
+    return {name: shape for name, shape in read.items() if shape is not None}
+
+
+def _check_source(
+    name: str, source: Source, secrets: Mapping[str, Any], raw: Mapping[str, Any], problems: Problems
+) -> None:
+    path = f"sources.{name}"
+    if not seconds(source.ttl):
+        problems.add(f"{path}.ttl", "must not be zero")
+    for problem in source.problems():
+        problems.append(f"{path}.{problem}")
+    _check_names(path, secret_names(source), secrets, raw, problems)
+
+
+def _check_names(
+    path: str, names: set[str], secrets: Mapping[str, Any], raw: Mapping[str, Any], problems: Problems
+) -> None:
+    """Every secret referred to exists; one that stands in the file but has problems of its own is not missing."""
+    written = raw.get("secrets")
+    existing = set(secrets) | (set(written) if isinstance(written, Mapping) else set())
+    for name in sorted(names - existing):
+        problems.add(path, f"no secret {name!r} under secrets; {known(name, existing)}")
+
+
+def _check_sources_exist(raw: Mapping[str, Any], section: str, problems: Problems) -> None:
+    written, entries = raw.get("sources"), raw.get(section)
+    existing = set(written) if isinstance(written, Mapping) else set()
+    for name, entry in entries.items() if isinstance(entries, Mapping) else ():
+        source = entry.get("source") if isinstance(entry, Mapping) else None
+        if isinstance(source, str) and source not in existing:
+            problems.add(f"{section}.{name}.source", f"no source {source!r} under sources; {known(source, existing)}")
+
+
+def _recipe(
+    path: str,
+    name: str,
+    shape: Shape | VariableShape,
+    sources: Mapping[str, Source],
+    secrets: Mapping[str, SecretReference],
+    raw: Mapping[str, Any],
+    problems: Problems,
+) -> Recipe | None:
+    if isinstance(shape, Shape):
+        for problem in shape.problems():
+            problems.append(f"{path}.{problem}")
+        _check_names(path, secret_names(shape), secrets, raw, problems)
+    source = sources.get(shape.source)
+    if source is None:
+        return None
+    credential = source.yields()
+    if isinstance(shape, Shape) and credential not in shape.accepts:
+        _explain_mismatch(path, shape, source, problems)
+        return None
+    _check_placeholders(path, shape, source, credential, problems)
+    names = secret_names(source) | (secret_names(shape) if isinstance(shape, Shape) else set())
+    return Recipe(
+        pattern=name,
+        source_name=shape.source,
+        source=source,
+        shape=shape,
+        references={key: secrets[key] for key in names if key in secrets},
+        proofs=tuple(secrets[key] for key in sorted(secret_names(source)) if key in secrets),
+    )
+
+
+def _explain_mismatch(path: str, shape: Shape, source: Source, problems: Problems) -> None:
+    kind = str(shape.__struct_config__.tag)
+    credential = source.yields()
+    fitting = [name for name, place in SHAPES.items() if credential in load(place).accepts]
+    problems.add(
+        f"{path}.shape",
+        f"{kind!r} cannot be filled from a source of kind {source.kind!r}, which mints {_words(credential)}; "
+        f"it takes {' or '.join(_words(accepted) for accepted in shape.accepts)}; "
+        f"shapes that fit this source: {', '.join(sorted(fitting))}",
+    )
+
+
+def _check_placeholders(
+    path: str, shape: Shape | VariableShape, source: Source, credential: type[Credential], problems: Problems
+) -> None:
+    for field, text in shape.texts().items():
+        for name in PLACEHOLDER.findall(text):
+            if name not in credential.placeholders:
+                fills = ", ".join(f"{{{known_name}}}" for known_name in sorted(credential.placeholders))
+                problems.add(
+                    f"{path}.{field}", f"{{{name}}} cannot be filled by source kind {source.kind!r}; it fills {fills}"
+                )
+
+
+def _check_network(network: Network | None, problems: Problems) -> None:
+    if network and not 1 <= seconds(network.deadline) <= 300:
+        problems.add("network.deadline", "expected 1s to 5m")
+
+
+def _words(credential: type[Credential]) -> str:
+    return {"aws": "AWS keys", "bearer": "a token", "basic": "a login and password"}[
+        str(credential.__struct_config__.tag)
+    ]

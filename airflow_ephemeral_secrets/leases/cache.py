@@ -1,0 +1,240 @@
+"""
+The decision ladder: memory, host, mint.
+
+======================  ============================================================================
+the lease we hold is    what happens
+======================  ============================================================================
+fresh                   it is served
+advisory                it is served, unless we are the one who refreshes it; a failure goes unseen
+mandatory               everyone waits for one attempt; if that fails it is served while it lives
+expired, or none        everyone waits for one attempt; if that fails everyone gets the same error
+======================  ============================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from random import Random
+from typing import Literal, NamedTuple, TypeVar
+
+from airflow_ephemeral_secrets.clock import Clock, Deadline, Instant
+from airflow_ephemeral_secrets.credential import Credential
+from airflow_ephemeral_secrets.errors import EphemeralSecretsError, MintError, SourceFailed, StoreError
+from airflow_ephemeral_secrets.leases.base import Store
+from airflow_ephemeral_secrets.leases.failure import Failure, record
+from airflow_ephemeral_secrets.leases.lease import Lease, LeaseKey, issue
+from airflow_ephemeral_secrets.leases.memory import MemoryStore
+
+Origin = Literal["memory", "host", "minted"]
+Mint = Callable[[Instant], Credential]
+"""Asks a source; is told the moment before it is asked."""
+
+T = TypeVar("T")
+
+POLL = (0.002, 0.05)
+RETRY_PAUSE = (0.1, 0.5)
+
+log = logging.getLogger(__name__)
+
+
+class Held(NamedTuple):
+    """A lease and where it came from."""
+
+    lease: Lease
+    origin: Origin
+
+
+class LeaseCache:
+    """
+    Serve leases by the ladder, minting each once.
+
+    :param clock: where the time comes from
+    :param random: draws jitter
+    :param open_host: opens the host store at its first use, or returns None where there is none
+    """
+
+    def __init__(self, clock: Clock, random: Random, open_host: Callable[[], Store | None]) -> None:
+        self.clock = clock
+        self.random = random
+        self.memory = MemoryStore(clock)
+        self._open_host = open_host
+        self._host: Store | None = None
+        self._host_known = False
+        self._mutex = threading.Lock()
+
+    def acquire(self, key: LeaseKey, mint: Mint, *, deadline: Deadline, hold: float) -> Held:
+        """
+        Get a living lease.
+
+        :param key: names the request
+        :param mint: asks the source; called by at most one process of the host at a time
+        :param deadline: bounds everything: waiting, minting, trying again
+        :param hold: seconds to hold a credential that does not end by itself
+        :raises MintError: when nothing living is held and the source gave nothing, to us or to whoever asked for us
+        """
+        pause = POLL[0]
+        while True:
+            now = self.clock.now()
+            held = self._look(key, now)
+            state = held.lease.freshness(now) if held else "expired"
+            if held and state == "fresh":
+                return held
+            living = held if state != "expired" else None
+            failure = self._failure(key)
+            if failure and failure.pending(now):
+                if living:
+                    return living
+                raise failure.error()
+            with self._flight(key) as mine:
+                if mine and not self._overtaken(key, held):
+                    return self._refresh(key, mint, deadline, hold, living, failure)
+            if living and state == "advisory":
+                return living
+            if not mine:
+                if not deadline.remaining():
+                    if living:
+                        return living
+                    raise SourceFailed(
+                        f"another process has been asking for {deadline.seconds:.0f} s without an answer",
+                        code="timeout",
+                    )
+                self.clock.sleep(pause * self.random.uniform(0.5, 1.0))
+                pause = min(POLL[1], pause * 2)
+
+    def peek(self, key: LeaseKey) -> Held | None:
+        """Look at what is held for a key, however fresh; nothing is minted."""
+        return self._look(key, self.clock.now())
+
+    def close(self) -> None:
+        """Let go of the host store."""
+        close = getattr(self._host, "close", None)
+        if close:
+            close()
+
+    @property
+    def host(self) -> Store | None:
+        """The host store, opened at first use; None where it is off or not safe to use, which is said once."""
+        if not self._host_known:
+            with self._mutex:
+                if not self._host_known:
+                    try:
+                        self._host = self._open_host()
+                    except StoreError as error:
+                        self._give_up_host(error)
+                    self._host_known = True
+        return self._host
+
+    def _give_up_host(self, error: StoreError) -> None:
+        log.warning("%s; leases stay in the memory of this process", error)
+        self._host = None
+
+    def _look(self, key: LeaseKey, now: Instant) -> Held | None:
+        """Find the best lease at hand; the host is asked only when memory has none that is fresh."""
+        mine = self.memory.get(key)
+        if mine and mine.freshness(now) == "fresh":
+            return Held(mine, "memory")
+        shared = self.host.get(key) if self.host else None
+        if shared and (not mine or mine.age(now) > shared.age(now)):
+            self.memory.put(key, shared)
+            return Held(shared, "host")
+        return Held(mine, "memory") if mine else None
+
+    def _overtaken(self, key: LeaseKey, held: Held | None) -> bool:
+        """Say whether someone finished between our look and our flight, so that we must look again."""
+        now = self.clock.now()
+        seen = self._look(key, now)
+        failure = self._failure(key)
+        newer = seen is not None and (held is None or seen.lease != held.lease)
+        return newer or (failure is not None and failure.pending(now))
+
+    def _failure(self, key: LeaseKey) -> Failure | None:
+        return (self.host.failure(key) if self.host else None) or self.memory.failure(key)
+
+    @contextmanager
+    def _flight(self, key: LeaseKey) -> Iterator[bool]:
+        host = self.host
+        with self.memory.flight(key) as first, host.flight(key) if host and first else nullcontext(first) as mine:
+            yield mine
+
+    def _refresh(
+        self,
+        key: LeaseKey,
+        mint: Mint,
+        deadline: Deadline,
+        hold: float,
+        living: Held | None,
+        failure: Failure | None,
+    ) -> Held:
+        try:
+            lease = self._mint(mint, deadline, hold)
+        except MintError as error:
+            attempts = failure.attempts + 1 if failure else 1
+            now = self.clock.now()
+            self._keep(key, record(error, now=now, attempts=attempts, living=living is not None, random=self.random))
+            if living and living.lease.freshness(now) != "expired":
+                return living
+            raise
+        self._keep(key, lease)
+        return Held(lease, "minted")
+
+    def _keep(self, key: LeaseKey, thing: Lease | Failure) -> None:
+        shared = isinstance(thing, Failure) or thing.shared
+        for store in [self.memory, *([self.host] if self.host and shared else [])]:
+            try:
+                if isinstance(thing, Lease):
+                    store.put(key, thing)
+                else:
+                    store.fail(key, thing)
+            except StoreError as error:
+                self._give_up_host(error)
+
+    def _mint(self, mint: Mint, deadline: Deadline, hold: float) -> Lease:
+        """Ask the source, and once more if it failed in a way that may pass."""
+        try:
+            return self._ask(mint, deadline, hold)
+        except SourceFailed as error:
+            pause = max(error.retry_after or 0.0, self.random.uniform(*RETRY_PAUSE))
+            if error.code in ("timeout", "bad_lifetime", "unexpected") or 2 * pause > deadline.remaining():
+                raise
+        self.clock.sleep(pause)
+        return self._ask(mint, deadline, hold)
+
+    def _ask(self, mint: Mint, deadline: Deadline, hold: float) -> Lease:
+        asked = self.clock.now()
+        credential = within(deadline, lambda: mint(asked))
+        return issue(credential, asked=asked, hold=hold, random=self.random)
+
+
+def within(deadline: Deadline, call: Callable[[], T]) -> T:
+    """
+    Run a call that may hang, and stop waiting for it at the deadline.
+
+    It runs in a thread of its own, since neither name resolution nor an SDK's own retries can be interrupted; one that
+    is left behind ends with the process.
+
+    :raises SourceFailed: at the deadline, or when the call raised anything but an error of ours
+    """
+    answers: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put(call())
+        except BaseException as error:
+            answers.put(error)
+
+    threading.Thread(target=run, name="airflow-ephemeral-mint", daemon=True).start()
+    try:
+        answer = answers.get(timeout=deadline.remaining())
+    except queue.Empty:
+        answer = SourceFailed(f"no answer within {deadline.seconds:g} s", code="timeout")
+    if isinstance(answer, EphemeralSecretsError):
+        raise answer
+    if isinstance(answer, BaseException):
+        raise SourceFailed(
+            f"the source raised {type(answer).__name__}", code="unexpected", hint="airflow-ephemeral doctor --mint"
+        )
+    return answer

@@ -1,0 +1,254 @@
+"""
+Leases of all processes of one user on this host: a private directory in RAM, one file per lease.
+
+The lock is a POSIX record lock on one byte of a file that is never deleted. The kernel drops it when its holder dies,
+a forked child does not inherit it, and there is no lock file to sweep away under somebody's feet.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from airflow_ephemeral_secrets.errors import StoreError
+from airflow_ephemeral_secrets.leases.failure import Failure
+from airflow_ephemeral_secrets.leases.lease import Lease, LeaseKey
+
+CAPACITY = 1_000
+LARGEST_FILE = 64 * 1024
+IN_RAM = frozenset({"tmpfs", "ramfs"})
+STALE_DRAFT = 60.0
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_LOCKS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of a file."""
+
+    version: Literal[1] = 1
+    key: LeaseKey
+    lease: Lease | None = None
+    failure: Failure | None = None
+
+
+_decode = msgspec.json.Decoder(Record).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def places(setting: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """
+    List the directories to try, best first.
+
+    :param setting: ``auto``, or a directory
+    :param environ: the environment, for ``XDG_RUNTIME_DIR``
+    """
+    if setting != "auto":
+        return (setting,)
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    return (
+        f"/dev/shm/airflow-ephemeral-{os.geteuid()}",  # noqa: S108  # proven to be ours alone before it is used
+        *([f"{runtime}/airflow-ephemeral"] if runtime else []),
+    )
+
+
+def file_system(descriptor: int) -> str:
+    """
+    Name the type of the file system that an open directory lies on.
+
+    :raises StoreError: when the kernel does not say
+    """
+    device = os.fstat(descriptor).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+        for line in mounts:
+            fields = line.split()
+            if fields[2] == wanted:
+                return fields[fields.index("-") + 1]
+    raise StoreError("the kernel does not say what file system it is on", code="store_unknown_file_system")
+
+
+def open_private(path: str, parent: int | None = None) -> int:
+    """
+    Open a directory that only this user can enter, creating it if need be.
+
+    :param path: the directory, relative to ``parent`` where given
+    :return: a descriptor
+    :raises StoreError: when it is a link, belongs to someone else or is open to others
+    """
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o700, dir_fd=parent)
+        descriptor = os.open(path, _DIRECTORY, dir_fd=parent)
+    except OSError as error:
+        raise _unusable(path, error) from None
+    status = os.fstat(descriptor)
+    if status.st_uid != os.geteuid():
+        fault = f"belongs to uid {status.st_uid}, not to uid {os.geteuid()}"
+    elif status.st_mode & 0o077:
+        fault = f"is open to others (mode {stat.S_IMODE(status.st_mode):04o}, needs 0700)"
+    else:
+        return descriptor
+    os.close(descriptor)
+    raise StoreError(f"store directory {path} {fault}", code="store_unsafe", hint=f"remove {path}")
+
+
+class HostStore:
+    """
+    Share leases between the processes of this user on this host.
+
+    :param root: a directory on a file system in RAM; created if missing
+    :param installation: a name for this Airflow installation: others on the host do not share its leases
+    :param capacity: how many leases at most
+    :raises StoreError: when the directory is not safe
+    """
+
+    def __init__(self, root: str, installation: str, capacity: int = CAPACITY) -> None:
+        self.root = root
+        self.installation = installation
+        self._capacity = capacity
+        parent = open_private(root)
+        try:
+            kind = file_system(parent)
+            if kind not in IN_RAM:
+                raise StoreError(
+                    f"store directory {root} is on {kind}, not in RAM",
+                    code="store_on_disk",
+                    hint="a directory on tmpfs, or store.host: off",
+                )
+            self._directory = open_private(installation, parent)
+            self._locks = os.open("locks", _LOCKS, 0o600, dir_fd=self._directory)
+        except OSError as error:
+            raise _unusable(root, error) from None
+        finally:
+            os.close(parent)
+
+    def close(self) -> None:
+        """Let go of the directory; in a forked child this leaves the parent's locks alone."""
+        os.close(self._locks)
+        os.close(self._directory)
+
+    def get(self, key: LeaseKey) -> Lease | None:
+        record = self._read(key, key)
+        return record.lease if record else None
+
+    def put(self, key: LeaseKey, lease: Lease) -> None:
+        self._sweep()
+        self._write(key, Record(key=key, lease=lease), until=lease.expires_at)
+        with suppress(FileNotFoundError):
+            os.unlink(_failed(key), dir_fd=self._directory)
+
+    def failure(self, key: LeaseKey) -> Failure | None:
+        record = self._read(_failed(key), key)
+        return record.failure if record else None
+
+    def fail(self, key: LeaseKey, failure: Failure) -> None:
+        self._sweep()
+        until = time.time() + max(failure.retry_boot - failure.failed_boot, STALE_DRAFT)
+        self._write(_failed(key), Record(key=key, failure=failure), until=until)
+
+    @contextmanager
+    def flight(self, key: LeaseKey) -> Iterator[bool]:
+        byte = int(key[:15], 16)
+        try:
+            fcntl.lockf(self._locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+        except OSError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, byte)
+
+    def _read(self, name: str, key: LeaseKey) -> Record | None:
+        try:
+            descriptor = os.open(name, _READ, dir_fd=self._directory)
+        except OSError:
+            return None
+        try:
+            status = os.fstat(descriptor)
+            ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
+            if not ours or status.st_size > LARGEST_FILE:
+                return None
+            record = _decode(os.read(descriptor, LARGEST_FILE))
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        finally:
+            os.close(descriptor)
+        return record if record.key == key else None
+
+    def _write(self, name: str, record: Record, *, until: float) -> None:
+        """Write a draft, date it with its end, and rename it: a reader sees the whole file or none."""
+        content = _encode(record)
+        if len(content) > LARGEST_FILE:
+            raise StoreError("the lease is too large for the host store", code="store_lease_too_large")
+        draft = f".{secrets.token_hex(8)}"
+        try:
+            descriptor = os.open(draft, _CREATE, 0o600, dir_fd=self._directory)
+            try:
+                if os.write(descriptor, content) != len(content):
+                    raise OSError(errno.ENOSPC, "")
+            finally:
+                os.close(descriptor)
+            os.utime(draft, (until, until), dir_fd=self._directory)
+            os.rename(draft, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        except OSError as error:
+            with suppress(OSError):
+                os.unlink(draft, dir_fd=self._directory)
+            raise _unusable(self.root, error) from None
+
+    def _sweep(self) -> None:
+        """Remove what has ended, then what ends first, until there is room for one more."""
+        now = time.time()
+        living: list[tuple[float, str]] = []
+        with suppress(OSError):
+            for entry in os.scandir(self._directory):
+                if entry.name == "locks":
+                    continue
+                with suppress(OSError):
+                    end = entry.stat(follow_symlinks=False).st_mtime
+                    if end < now - (STALE_DRAFT if entry.name.startswith(".") else 0):
+                        os.unlink(entry.name, dir_fd=self._directory)
+                    else:
+                        living.append((end, entry.name))
+        for _, name in sorted(living)[: max(0, len(living) - self._capacity + 1)]:
+            with suppress(OSError):
+                os.unlink(name, dir_fd=self._directory)
+
+
+def _failed(key: LeaseKey) -> str:
+    return f"{key}.failed"
+
+
+def _unusable(path: str, error: OSError) -> StoreError:
+    return StoreError(f"store directory {path}: {os.strerror(error.errno or 0).lower()}", code="store_unusable")
+
+
+def open_host(setting: str, environ: Mapping[str, str], installation: str) -> HostStore | None:
+    """
+    Open the first place that exists.
+
+    :param setting: ``auto``, ``off``, or a directory
+    :return: None where it is off
+    :raises StoreError: when no place is safe; the first one's reason
+    """
+    if setting == "off":
+        return None
+    refused: list[StoreError] = []
+    for place in places(setting, environ):
+        try:
+            return HostStore(place, installation)
+        except StoreError as error:
+            refused.append(error)
+    raise refused[0]

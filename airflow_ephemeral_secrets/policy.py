@@ -1,0 +1,107 @@
+"""Which caller may use which recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from airflow_ephemeral_secrets.caller import Caller
+from airflow_ephemeral_secrets.errors import AccessDenied
+from airflow_ephemeral_secrets.recipe import Recipe
+
+AMBIENT_LOGGING = "remote logging with the worker's own identity: an instance, pod or task role, or a profile"
+
+
+class Decision(NamedTuple):
+    """An answer and its reason."""
+
+    allowed: bool
+    reason: str
+    code: str = "denied"
+    hint: str | None = None
+
+
+class Policy:
+    """
+    Decide by rules, in order; the first that denies wins.
+
+    :param parse_mint: whether Dag parsing may have credentials
+    :param remote_log_conn_id: the connection of remote logging, which Airflow keeps for ever and exports
+    """
+
+    def __init__(self, *, parse_mint: bool = False, remote_log_conn_id: str | None = None) -> None:
+        self._parse_mint = parse_mint
+        self._remote_log_conn_id = remote_log_conn_id
+        self._rules: tuple[Callable[[Caller, Recipe, str], Decision | None], ...] = (
+            self._remote_logging,
+            self._where_work_runs,
+            self._allowed,
+        )
+
+    def decide(self, caller: Caller, recipe: Recipe, name: str) -> Decision:
+        """
+        Say whether, and why.
+
+        :param name: the conn_id or variable asked for
+        """
+        for rule in self._rules:
+            if decision := rule(caller, recipe, name):
+                return decision
+        return Decision(True, "everyone may" if recipe.allow is None else "the recipe's allow names the caller")
+
+    def require(self, caller: Caller, recipe: Recipe, name: str) -> None:
+        """
+        Let pass or refuse.
+
+        :raises AccessDenied: with the reason
+        """
+        decision = self.decide(caller, recipe, name)
+        if not decision.allowed:
+            raise AccessDenied(decision.reason, code=decision.code, hint=decision.hint)
+
+    def _remote_logging(self, caller: Caller, recipe: Recipe, name: str) -> Decision | None:
+        if name != self._remote_log_conn_id:
+            return None
+        return Decision(
+            False,
+            "it is the connection of remote logging, which Airflow would keep past its expiry",
+            "remote_logging",
+            AMBIENT_LOGGING,
+        )
+
+    def _where_work_runs(self, caller: Caller, recipe: Recipe, name: str) -> Decision | None:
+        if caller.process == "server":
+            return Decision(False, "credentials are minted only where a task runs, not in a server process", "server")
+        if caller.process == "parse" and not self._parse_mint:
+            return Decision(
+                False,
+                "the Dag file asks for it while it is parsed",
+                "parse",
+                "asking inside the task, or parse.mint: true",
+            )
+        return None
+
+    def _allowed(self, caller: Caller, recipe: Recipe, name: str) -> Decision | None:
+        rule = recipe.allow
+        if rule is None:
+            return None
+        for word, patterns, value in (
+            ("Dag", rule.dags, caller.dag_id),
+            ("task", rule.tasks, caller.task_id),
+            ("team", rule.teams, caller.team),
+        ):
+            if patterns is None:
+                continue
+            if value is None:
+                return Decision(
+                    False, f"its allow names {word}s, and the caller's {word} is unknown here", "not_allowed"
+                )
+            if not any(fnmatchcase(value, pattern) for pattern in patterns):
+                return Decision(
+                    False,
+                    f"its allow does not name {word} {value}",
+                    "not_allowed",
+                    f"adding it under allow of {recipe.pattern}",
+                )
+        return None

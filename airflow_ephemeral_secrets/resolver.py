@@ -1,0 +1,199 @@
+"""
+The flow: recipe, policy, lease, shape.
+
+It neither knows Airflow nor reads its settings: whoever builds it says who asks and where leases are kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from cachetools import TTLCache
+from msgspec import Struct
+
+from airflow_ephemeral_secrets.audit import Audit, AuditEvent
+from airflow_ephemeral_secrets.caller import Caller
+from airflow_ephemeral_secrets.clock import Clock, Deadline, Instant, seconds
+from airflow_ephemeral_secrets.config import Config
+from airflow_ephemeral_secrets.credential import Credential
+from airflow_ephemeral_secrets.errors import EphemeralSecretsError, MintError
+from airflow_ephemeral_secrets.leases.cache import Held, LeaseCache, within
+from airflow_ephemeral_secrets.masking import forms
+from airflow_ephemeral_secrets.policy import Policy
+from airflow_ephemeral_secrets.reading import SecretName
+from airflow_ephemeral_secrets.recipe import Recipe
+from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape, VariableShape, fill
+from airflow_ephemeral_secrets.sources.base import Minting
+
+SECRETS_HELD = 300.0
+
+
+class Value(NamedTuple):
+    """The value of a variable and the forms to mask."""
+
+    text: str
+    secrets: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return "Value(...)"
+
+
+class Step(NamedTuple):
+    """One step of an explanation."""
+
+    name: str
+    passed: bool
+    reason: str
+
+
+class Resolver:
+    """
+    Resolve names into connections and variables.
+
+    :param config: what is owned, and how
+    :param policy: who may
+    :param leases: holds and mints
+    :param audit: is told everything
+    :param clock: where the time comes from
+    """
+
+    def __init__(self, config: Config, policy: Policy, leases: LeaseCache, audit: Audit, clock: Clock) -> None:
+        self.config = config
+        self.policy = policy
+        self.leases = leases
+        self.audit = audit
+        self.clock = clock
+        self._secrets: TTLCache[object, str] = TTLCache(100, SECRETS_HELD, timer=lambda: clock.now().boot)
+        self._mutex = threading.Lock()
+
+    def connection(self, conn_id: str, caller: Caller) -> ConnectionSpec | None:
+        """
+        Resolve a conn_id.
+
+        :return: None when no recipe owns it
+        :raises EphemeralSecretsError: when one does and there is no credential for this caller
+        """
+        recipe = self.config.connections.match(conn_id)
+        if recipe is None:
+            return None
+        shape = recipe.shape
+        assert isinstance(shape, Shape)
+        deadline = self._deadline()
+        held = self.lease(recipe, conn_id, caller, deadline)
+        return shape.render(held.lease.credential, lambda name: self._secret(recipe, name, deadline))
+
+    def variable(self, key: str, caller: Caller) -> Value | None:
+        """
+        Resolve a variable.
+
+        :return: None when no recipe owns it
+        :raises EphemeralSecretsError: when one does and there is no credential for this caller
+        """
+        recipe = self.config.variables.match(key)
+        if recipe is None:
+            return None
+        shape = recipe.shape
+        assert isinstance(shape, VariableShape)
+        credential = self.lease(recipe, key, caller, self._deadline()).lease.credential
+        text = fill(shape.value, credential)
+        return Value(text, forms((*credential.secrets(), text)))
+
+    def lease(self, recipe: Recipe, name: str, caller: Caller, deadline: Deadline) -> Held:
+        """
+        Get the lease behind a recipe for a caller.
+
+        :raises EphemeralSecretsError: when there is none
+        """
+        with self.audit.request(caller, name, recipe) as event:
+            self.policy.require(caller, recipe, name)
+            facts = recipe.facts(caller)
+            key = recipe.lease_key(caller, facts)
+
+            def mint(asked: Instant) -> Credential:
+                return self._mint(recipe, caller, facts, asked, deadline, event)
+
+            try:
+                held = self.leases.acquire(key, mint, deadline=deadline, hold=recipe.source.hold)
+            except MintError as error:
+                error.source = error.source or recipe.source_name
+                raise
+            event.granted(held)
+            return held
+
+    def explain(self, conn_id: str, caller: Caller) -> list[Step]:
+        """Walk the same steps and say what each decides; nothing is minted, and no network is touched."""
+        recipe = self.config.connections.match(conn_id)
+        if recipe is None:
+            return [Step("recipe", False, "no recipe owns it: Airflow asks its next backend")]
+        steps = [Step("recipe", True, f"connections.{recipe.pattern}: source {recipe.source_name}, {_shape(recipe)}")]
+        decision = self.policy.decide(caller, recipe, conn_id)
+        steps.append(Step("policy", decision.allowed, decision.reason))
+        if not decision.allowed:
+            return steps
+        try:
+            facts = recipe.facts(caller)
+        except EphemeralSecretsError as error:
+            return [*steps, Step("facts", False, str(error))]
+        steps.append(Step("source", True, _source(recipe, caller, facts)))
+        key = recipe.lease_key(caller, facts)
+        held, now = self.leases.peek(key), self.clock.now()
+        state = (
+            f"{held.lease.freshness(now)} in {held.origin}, lease {held.lease.lease_id}"
+            if held
+            else "none held: it is minted"
+        )
+        steps.append(Step("lease", True, f"key {key[:12]}, {state}"))
+        return steps
+
+    def close(self) -> None:
+        """Let go of what this process holds open."""
+        self.leases.close()
+
+    def _deadline(self) -> Deadline:
+        return Deadline(self.clock, seconds(self.config.network.deadline))
+
+    def _mint(
+        self,
+        recipe: Recipe,
+        caller: Caller,
+        facts: Mapping[str, Any],
+        asked: Instant,
+        deadline: Deadline,
+        event: AuditEvent,
+    ) -> Credential:
+        network = self.config.network
+        minting = Minting(
+            facts=facts,
+            stamp=recipe.source.stamp(caller),
+            asked=asked,
+            deadline=deadline,
+            network=network,
+            secret=lambda name: recipe.references[name.secret].read(network, deadline),
+        )
+        with self.audit.mint(event, asked) as got:
+            got.append(recipe.source.mint(minting))
+        return got[0]
+
+    def _secret(self, recipe: Recipe, name: SecretName, deadline: Deadline) -> str:
+        """Read a secret that a shape adds, or remember it: in this process only, for five minutes."""
+        reference = recipe.references[name.secret]
+        with self._mutex:
+            value = self._secrets.get(reference)
+        if value is None:
+            value = within(deadline, lambda: reference.read(self.config.network, deadline))
+            with self._mutex:
+                self._secrets[reference] = value
+        return value
+
+
+def _shape(recipe: Recipe) -> str:
+    config: Struct = recipe.shape
+    return f"shape {config.__struct_config__.tag}"
+
+
+def _source(recipe: Recipe, caller: Caller, facts: Mapping[str, Any]) -> str:
+    stamp = ", ".join(f"{name}={value}" for name, value in recipe.source.stamp(caller).items()) or "nobody"
+    told = ", ".join(f"{name}={facts[name]}" for name in ("role_arn", "region", "profile") if facts.get(name))
+    return f"kind {recipe.source.kind}{f' ({told})' if told else ''}, ttl {recipe.source.ttl}, names {stamp}"

@@ -1,0 +1,53 @@
+"""The JSON Schema of the configuration file, made from the very types that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Union
+
+import msgspec
+from msgspec import Meta
+
+from airflow_ephemeral_secrets.config import AuditSettings, ParseSettings, StoreSettings
+from airflow_ephemeral_secrets.shapes.base import VariableShape
+from airflow_ephemeral_secrets.shapes.kinds import SHAPES
+from airflow_ephemeral_secrets.sources.base import Network
+from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, load
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+Name = Annotated[str, Meta(min_length=1, max_length=250)]
+
+
+def json_schema() -> dict[str, Any]:
+    """Give the schema (draft 2020-12)."""
+    document = msgspec.defstruct(
+        "Configuration",
+        [
+            ("version", Literal[1]),
+            *((name, _section(kinds), None) for name, kinds in _SECTIONS),
+            ("variables", dict[Name, VariableShape] | None, None),
+            ("audit", AuditSettings | None, None),
+            ("store", StoreSettings | None, None),
+            ("network", Network | None, None),
+            ("parse", ParseSettings | None, None),
+        ],
+        forbid_unknown_fields=True,
+    )
+    (schema,), components = msgspec.json.schema_components([document], ref_template="#/$defs/{name}")
+    return {"$schema": DIALECT, **schema, "$defs": _plain(components)}
+
+
+_SECTIONS = (("secrets", REFERENCES), ("sources", SOURCES), ("connections", SHAPES))
+
+
+def _section(kinds: Mapping[str, str]) -> Any:
+    entry: Any = Union[tuple(load(place) for place in kinds.values())]  # noqa: UP007  # a union of what a table lists
+    return dict[Name, entry] | None
+
+
+def _plain(components: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the first line of each docstring: the rest is reStructuredText, which editors do not show well."""
+    return {
+        name: {**part, **({"description": text.strip().splitlines()[0]} if (text := part.get("description")) else {})}
+        for name, part in components.items()
+    }

@@ -1,0 +1,157 @@
+"""What a shape is, and what it makes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta, Struct
+
+from airflow_ephemeral_secrets.credential import Credential
+from airflow_ephemeral_secrets.masking import forms
+from airflow_ephemeral_secrets.reading import SecretName
+
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+
+Filled = Annotated[
+    str, Meta(max_length=65_536, description="text in which the credential's fields may stand, such as {token}")
+]
+
+
+class ConnectionSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    The fields of an Airflow Connection.
+
+    :param extra: a JSON object; the same bytes as long as the credential lives
+    :param secrets: every form of a secret in it, to be masked; not part of the Connection
+    """
+
+    conn_type: str
+    host: str | None = None
+    schema: str | None = None
+    login: str | None = None
+    password: str | None = None
+    port: int | None = None
+    extra: str | None = None
+    secrets: tuple[str, ...] = ()
+
+    def fields(self) -> dict[str, Any]:
+        """List what the Connection class takes, beside ``conn_id``."""
+        return {
+            "conn_type": self.conn_type,
+            "host": self.host,
+            "schema": self.schema,
+            "login": self.login,
+            "password": self.password,
+            "port": self.port,
+            "extra": self.extra,
+        }
+
+    def __repr__(self) -> str:
+        return f"ConnectionSpec(conn_type={self.conn_type!r}, host={self.host!r})"
+
+
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Who may use a recipe: whoever matches one pattern of every list given.
+
+    :param dags: patterns of Dag ids
+    :param tasks: patterns of task ids
+    :param teams: patterns of team names
+    """
+
+    dags: list[str] | None = None
+    tasks: list[str] | None = None
+    teams: list[str] | None = None
+
+
+class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="shape"):
+    """
+    Turn a credential into connection fields.
+
+    A shape is its own configuration, like a source; ``source`` and ``allow`` are the rest of the recipe.
+
+    :param source: the name of the source that mints
+    :param allow: who may use it; everyone where it is missing
+    """
+
+    accepts: ClassVar[tuple[type[Credential], ...]] = ()
+
+    source: str
+    allow: Rule | None = None
+
+    def problems(self) -> list[str]:
+        """Say what is wrong with the fields together, one ``field: message`` each."""
+        return []
+
+    def texts(self) -> Mapping[str, str]:
+        """List the fields, by path, in which placeholders may stand."""
+        return {}
+
+    def references(self) -> Mapping[str, SecretName]:
+        """List the secrets it adds by reference, by path."""
+        return {}
+
+    def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        """
+        Make the fields.
+
+        :param credential: of a kind in ``accepts``
+        :param secret: reads a secret reference
+        """
+        raise NotImplementedError
+
+
+class VariableShape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Turn a credential into the value of an Airflow Variable.
+
+    :param source: the name of the source that mints
+    :param value: text in which the credential's fields may stand
+    :param allow: who may use it; everyone where it is missing
+    """
+
+    source: str
+    value: Filled
+    allow: Rule | None = None
+
+    def texts(self) -> Mapping[str, str]:
+        return {"value": self.value}
+
+
+def fill(text: str, credential: Credential) -> str:
+    """
+    Replace the placeholders of a text by the credential's fields.
+
+    :param text: checked at load: it holds only placeholders that this kind of credential fills
+    """
+    if "{" not in text:
+        return text
+    return PLACEHOLDER.sub(lambda match: _field(credential, match[1]) or match[0], text)
+
+
+def _field(credential: Credential, name: str) -> str | None:
+    if name not in credential.placeholders:
+        return None
+    value = getattr(credential, name)
+    if name == "expires_at":
+        return "" if value is None else datetime.fromtimestamp(value, timezone.utc).isoformat(timespec="seconds")
+    return value or ""
+
+
+def dump(extra: Mapping[str, Any]) -> str | None:
+    """Extra as JSON, or None where there is none."""
+    return json.dumps(extra) if extra else None
+
+
+def spec(credential: Credential, *, secrets: tuple[str, ...] = (), **fields: Any) -> ConnectionSpec:
+    """
+    Put fields together with all that must be masked.
+
+    :param secrets: strings to mask beyond the credential's own
+    """
+    masked = forms((*credential.secrets(), *secrets), login=fields.get("login"), password=fields.get("password"))
+    return ConnectionSpec(**fields, secrets=masked)

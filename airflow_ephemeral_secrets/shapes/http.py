@@ -1,0 +1,99 @@
+"""The ``http`` connection of the http provider."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from airflow_ephemeral_secrets.credential import BasicCredential, BearerToken, Credential
+from airflow_ephemeral_secrets.reading import SecretName
+from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Filled, Shape, dump, fill, spec
+from airflow_ephemeral_secrets.shapes.fields import Port
+
+Header = Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$", description="a header name (RFC 9110)")]
+
+_LOOPBACK = re.compile(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?(/.*)?")
+
+
+class Http(Shape, frozen=True, kw_only=True, tag="http"):
+    """
+    An HTTP connection whose token travels in a header, or in login and password for a Basic credential.
+
+    The hook reads it anew for each request of ``HttpHook.run``; ``HttpAsyncHook`` keeps it. Every key of ``extra``
+    that the hook does not know leaves as a header.
+
+    :param host: the API's base URL, or its host name
+    :param port: where ``host`` does not name it
+    :param schema: ``https`` unless said otherwise
+    :param header: the header that carries the token
+    :param prefix: what stands before the token in it
+    :param headers: further headers, as text or by secret reference
+    :param extra: further keys of the hook, such as ``timeout`` or ``proxies``
+    """
+
+    accepts = (BearerToken, BasicCredential)
+
+    host: Annotated[str, Meta(min_length=1, max_length=2048)]
+    port: Port | None = None
+    schema: Literal["https", "http"] = "https"
+    header: Header = "Authorization"
+    prefix: str = "Bearer "
+    headers: dict[Header, SecretName | Filled] = {}
+    extra: dict[str, Any] = {}
+
+    def problems(self) -> list[str]:
+        scheme, separator, rest = self.host.rpartition("://")
+        found = []
+        if separator and scheme not in ("https", "http"):
+            found.append(f"host: expected an http or https URL, got {scheme!r}")
+        if (scheme if separator else self.schema) == "http" and not _LOOPBACK.fullmatch(rest):
+            found.append("host: http is accepted for loopback hosts only; use https")
+        if "@" in rest:
+            found.append("host: holds a login; it belongs to the credential")
+        carried = {self.header.lower()}
+        found += [f"headers.{name}: stands twice" for name in self.headers if name.lower() in carried]
+        return found
+
+    def texts(self) -> Mapping[str, str]:
+        return {f"headers.{name}": value for name, value in self.headers.items() if isinstance(value, str)}
+
+    def references(self) -> Mapping[str, SecretName]:
+        return {f"headers.{name}": value for name, value in self.headers.items() if isinstance(value, SecretName)}
+
+    def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        read = {name: secret(value) for name, value in self.headers.items() if isinstance(value, SecretName)}
+        texts = {name: fill(value, credential) for name, value in self.headers.items() if isinstance(value, str)}
+        extra = {**self.extra, **texts, **read}
+        login = password = None
+        if isinstance(credential, BasicCredential):
+            login, password = credential.username, credential.password
+        else:
+            assert isinstance(credential, BearerToken)
+            extra[self.header] = self.prefix + credential.token
+        if _netrc_would_win() and "trust_env" not in extra:
+            extra["trust_env"] = False
+        return spec(
+            credential,
+            secrets=tuple(read.values()),
+            conn_type="http",
+            host=self.host,
+            schema=None if "://" in self.host else self.schema,
+            port=self.port,
+            login=login,
+            password=password,
+            extra=dump(extra),
+        )
+
+
+def _netrc_would_win() -> bool:
+    """Say whether requests finds a ``.netrc`` on this worker, whose entries replace an Authorization header."""
+    named = os.environ.get("NETRC")
+    if named:
+        return os.path.exists(named)
+    home = os.environ.get("HOME") or str(Path.home())
+    return os.path.exists(f"{home}/.netrc") or os.path.exists(f"{home}/_netrc")

@@ -1,0 +1,31 @@
+"""What every test stands on: no environment of the user's, no host store of the user's, no network but loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_HOME = tempfile.mkdtemp(prefix="airflow-ephemeral-tests-")
+for _name in [name for name in os.environ if name.startswith(("AWS_", "AIRFLOW", "_AIRFLOW"))]:
+    del os.environ[_name]
+os.environ.update(AIRFLOW_HOME=_HOME, AIRFLOW__CORE__LOAD_EXAMPLES="False", AWS_EC2_METADATA_DISABLED="true")
+
+
+def pytest_unconfigure() -> None:
+    """Remove the AIRFLOW_HOME of this run."""
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture
+def ram() -> Iterator[Path]:
+    """A private directory in RAM; skips where there is no tmpfs to write to."""
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("needs a writable /dev/shm: mount -t tmpfs tmpfs /dev/shm")
+    path = Path(tempfile.mkdtemp(prefix="airflow-ephemeral-tests-", dir="/dev/shm"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
