@@ -93,6 +93,22 @@ async def amask(forms: list[str]) -> None:
     await amask_secret(list(forms))
 
 
+def mask_component_log() -> None:
+    """
+    Put Airflow's masking processor into the log of this process, where Airflow leaves it out.
+
+    A LocalExecutor supervisor copies the log of its task to the scheduler's output, and no mask stands in between. A
+    process with a supervisor needs none: the supervisor masks what it is sent.
+    """
+    import structlog
+    from airflow.sdk.log import mask_logs
+
+    if process() in ("server", "script") and structlog.is_configured():
+        processors = structlog.get_config()["processors"]
+        if mask_logs not in processors:
+            structlog.configure(processors=[mask_logs, *processors])
+
+
 def process() -> Process:
     """
     Say what kind of process this is.

@@ -8,6 +8,7 @@ import logging
 import os
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from airflow.sdk.bases.secrets_backend import BaseSecretsBackend
@@ -53,6 +54,8 @@ class EphemeralSecretsBackend(BaseSecretsBackend):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__()
         self._installation = installation(kwargs, _airflow.home(), _airflow.remote_log_conn_id)
+        with suppress(Exception):
+            _airflow.mask_component_log()
         if self._installation.error:
             _tell_once(self._installation)
 

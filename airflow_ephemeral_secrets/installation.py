@@ -53,6 +53,7 @@ class Installation:
     @property
     def error(self) -> ConfigError | None:
         """Why the configuration cannot be used, or None."""
+        self._current()
         return self._error
 
     def owns_connection(self, conn_id: str) -> bool:

@@ -12,7 +12,7 @@ from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.cli import checks, setting
 from airflow_ephemeral_secrets.cli.checks import Finding
 from airflow_ephemeral_secrets.clock import Deadline, SystemClock, seconds
-from airflow_ephemeral_secrets.errors import ConfigError, EphemeralSecretsError
+from airflow_ephemeral_secrets.errors import AccessDenied, ConfigError, EphemeralSecretsError
 from airflow_ephemeral_secrets.installation import Installation
 from airflow_ephemeral_secrets.resolver import Resolver
 
@@ -58,12 +58,14 @@ def _installation(found: Installation) -> Iterator[Finding]:
 
 
 def _mint(resolver: Resolver) -> Iterator[Finding]:
-    """Mint for each recipe as a plain script; one that only some Dags may use is not asked."""
+    """Mint for each recipe as a plain script, passing over those that are for certain callers only."""
     clock = SystemClock()
     for recipe in [*resolver.config.connections, *resolver.config.variables]:
         deadline = Deadline(clock, seconds(resolver.config.network.deadline))
         try:
             resolver.lease(recipe, recipe.pattern, Caller(process="script"), deadline)
+        except AccessDenied:
+            continue
         except EphemeralSecretsError as error:
             yield Finding(
                 "mint",

@@ -214,7 +214,7 @@ def call(request: Callable[[], Mapping[str, Any]], what: str) -> Mapping[str, An
     :param request: the call
     :param what: the action and its object, for messages
     """
-    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
+    from botocore.exceptions import ClientError, HTTPClientError, ParamValidationError
 
     try:
         return request()
@@ -229,7 +229,7 @@ def call(request: Callable[[], Mapping[str, Any]], what: str) -> Mapping[str, An
         raise type(error)(f"{what}: {error.message}", code=error.code, hint=error.hint) from None
     except ParamValidationError:
         raise SourceRefused(f"{what}: AWS does not accept these parameters", code="ParamValidation") from None
-    except BotoCoreError as error:
+    except Exception as error:  # botocore's parsers raise whatever an unexpected body leads them to
         raise SourceFailed(
             f"{what}: an answer that makes no sense ({type(error).__name__})", code="bad_answer"
         ) from None

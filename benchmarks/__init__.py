@@ -1,0 +1,1 @@
+"""Speed, as ratios against something named, measured in one run: ``python -m benchmarks``."""

@@ -1,0 +1,159 @@
+"""The verbs: exit codes, JSON, and that none but the helpers for other tools ever prints a secret."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_ephemeral_secrets.cli import main
+from airflow_ephemeral_secrets.schema import json_schema
+
+GOOD = """
+version: 1
+secrets: {token: {from: env, name: A_TOKEN}}
+sources:
+  api: {kind: static, token: {secret: token}}
+  lake: {kind: aws_assume_role, role_arn: "arn:aws:iam::111122223333:role/reader-{dag_id}", region: eu-west-1, ENDPOINT}
+connections:
+  api: {source: api, shape: http, host: "https://api.example.com"}
+  lake: {source: lake, shape: aws, allow: {dags: ["etl_*"]}}
+store: {host: off}
+""".replace("ENDPOINT", 'endpoint_url: "http://127.0.0.1:9"')
+SECRET = "canary-secret"
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("A_TOKEN", SECRET)
+    path = tmp_path / "ephemeral.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main.main(arguments)
+    told = capsys.readouterr()
+    assert SECRET not in told.out + told.err
+    return code, told.out, told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["api"], 0, "none held: it is minted"),
+        (["lake", "--dag-id", "etl_a", "--run-id", "r1"], 0, "role/reader-etl_a"),
+        (["lake", "--dag-id", "other"], 1, "does not name Dag other"),
+        (["lake"], 1, "the caller's Dag is unknown"),
+        (["lake", "--task-id", "t", "--dag-id", "etl_/"], 1, "characters that are not allowed"),
+        (["somebody_elses"], 1, "no recipe owns it"),
+    ],
+)
+def test_explain(
+    capsys: pytest.CaptureFixture[str], file: Path, arguments: Sequence[str], code: int, told: str
+) -> None:
+    """Explain says what a lookup would do for a caller: 0 if it would be granted, 1 if not."""
+    got, out, _ = run(capsys, "explain", *arguments, "--config", str(file))
+    assert (got, told in out) == (code, True)
+    got, out, _ = run(capsys, "explain", *arguments, "--config", str(file), "--json")
+    assert (got, json.loads(out)["granted"]) == (code, code == 0)
+
+
+def test_mint(capsys: pytest.CaptureFixture[str], file: Path) -> None:
+    """Mint prints everything about the credential but the secret."""
+    code, out, _ = run(capsys, "mint", "api", "--config", str(file), "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert (told["source"], told["kind"], told["principal"]) == ("api", "static", "static token")
+    assert len(told["lease_id"]) == 12
+    code, out, _ = run(capsys, "mint", "api", "--config", str(file))
+    assert "principal   static token" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["somebody_elses"], "no recipe owns 'somebody_elses'"),
+        (["lake"], "the caller's Dag is unknown here"),
+    ],
+)
+def test_mint_that_is_refused(
+    capsys: pytest.CaptureFixture[str], file: Path, arguments: Sequence[str], told: str
+) -> None:
+    """A refusal is one line on stderr and exit code 1."""
+    code, out, err = run(capsys, "mint", *arguments, "--config", str(file))
+    assert (code, out) == (1, "")
+    assert told in err
+    assert err.count("\n") == 1
+
+
+def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    """Schema prints the JSON Schema."""
+    code, out, _ = run(capsys, "schema")
+    assert code == 0
+    assert json.loads(out) == json_schema()
+
+
+@pytest.mark.parametrize("verb", ["explain", "mint"])
+def test_broken_configuration(capsys: pytest.CaptureFixture[str], file: Path, verb: str) -> None:
+    """A configuration with problems is exit code 2, and all of them are printed."""
+    file.write_text(GOOD.replace("kind: static", "kind: statik").replace("source: lake", "source: lak"))
+    code, _, err = run(capsys, verb, "api", "--config", str(file))
+    assert code == 2
+    assert "sources.api.kind: unknown 'statik'; did you mean 'static'?" in err
+    assert "connections.lake.source: no source 'lak' under sources; did you mean 'lake'?" in err
+
+
+def test_no_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --config and without a setting of Airflow's, the verb says what to give."""
+    code, _, err = run(capsys, "explain", "api")
+    assert code == 2
+    assert "give --config FILE" in err
+
+
+def test_airflows_own_setting_is_the_default(
+    capsys: pytest.CaptureFixture[str], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --config, a verb works with what Airflow's workers would use."""
+    monkeypatch.setenv("AIRFLOW__WORKERS__SECRETS_BACKEND", "airflow_ephemeral_secrets.EphemeralSecretsBackend")
+    monkeypatch.setenv("AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS", json.dumps({"config_file": str(file)}))
+    assert run(capsys, "explain", "api")[0] == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["mint"], ["explain", "a", "--nonsense"]])
+def test_wrong_usage(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong usage is exit code 2."""
+    with pytest.raises(SystemExit) as ended:
+        main.main(arguments)
+    assert ended.value.code == 2
+    assert "usage: airflow-ephemeral" in capsys.readouterr().err
+
+
+def test_verbs_under_airflow() -> None:
+    """The same verbs stand under ``airflow ephemeral``, and an exit code of ours is its exit code."""
+    base = [sys.executable, "-m", "airflow", "ephemeral"]
+    done = subprocess.run([*base, "explain", "api"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "give --config FILE" in done.stderr
+
+
+def test_provider_is_known_to_airflow() -> None:
+    """Airflow's provider manager lists us and our backend."""
+    from airflow.providers_manager import ProvidersManager
+
+    manager = ProvidersManager()
+    assert "airflow-ephemeral-secrets" in manager.providers
+    assert "airflow_ephemeral_secrets.EphemeralSecretsBackend" in manager.secrets_backend_class_names
+
+
+def test_parser_loads_no_sdk() -> None:
+    """Asking for help is quick: no cloud SDK, no Airflow."""
+    script = "import sys; from airflow_ephemeral_secrets.cli.main import parser; parser(); print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded: Any = eval(done.stdout)
+    assert not {"boto3", "moto", "airflow", "urllib3"} & set(loaded)

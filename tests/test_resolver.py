@@ -1,0 +1,184 @@
+"""The flow, step by step: recipe, policy, lease, shape."""
+
+from __future__ import annotations
+
+import json
+import os
+from random import Random
+
+import pytest
+
+from airflow_ephemeral_secrets.caller import Caller
+from airflow_ephemeral_secrets.clock import Deadline
+from airflow_ephemeral_secrets.errors import AccessDenied, SourceFailed, SourceRefused
+from airflow_ephemeral_secrets.leases.cache import LeaseCache
+from airflow_ephemeral_secrets.reading import SecretName
+from airflow_ephemeral_secrets.shapes.base import Rule
+from airflow_ephemeral_secrets.shapes.http import Http
+from airflow_ephemeral_secrets.sources.aws import AwsAssumeRole
+from airflow_ephemeral_secrets.sources.base import Network, SecretReference
+from airflow_ephemeral_secrets.testing import FakeClock, FakeSource
+from tests.resolving import CALLER, resolver
+
+
+class CountedReference(SecretReference, frozen=True, kw_only=True, tag="counted"):
+    """A reference that notes each time it is read."""
+
+    name: str
+
+    def read(self, network: Network, deadline: Deadline) -> str:
+        READS.append(self.name)
+        return f"value of {self.name}"
+
+
+READS: list[str] = []
+
+
+def test_granted() -> None:
+    """An owned conn_id becomes connection fields that hold the minted token, which is listed for masking."""
+    spec = resolver().connection("api", CALLER)
+    assert spec
+    assert (spec.conn_type, spec.host) == ("http", "https://api.example.com")
+    assert json.loads(spec.extra or "")["Authorization"] == "Bearer fake-token-1"
+    assert "fake-token-1" in spec.secrets
+
+
+def test_not_ours() -> None:
+    """A name that no recipe owns is None, and nothing is minted."""
+    source = FakeSource()
+    asked = resolver(source=source)
+    assert asked.connection("other", CALLER) is None
+    assert asked.variable("OTHER", CALLER) is None
+    assert source.minted == []
+
+
+def test_connection_and_variable_share_a_lease() -> None:
+    """Two names over one source and the same facts are one mint."""
+    source = FakeSource()
+    asked = resolver(source=source)
+    asked.connection("api", CALLER)
+    value = asked.variable("TOKEN", CALLER)
+    assert value
+    assert value.text == "<fake-token-1>"
+    assert "fake-token-1" in value.secrets
+    assert "<fake-token-1>" in value.secrets
+    assert len(source.minted) == 1
+
+
+def test_bytes_are_stable_while_a_token_lives() -> None:
+    """The connection has the same bytes until its token changes."""
+    clock = FakeClock()
+    asked = resolver(clock=clock)
+    first = asked.connection("api", CALLER)
+    clock.advance(500)
+    assert asked.connection("api", CALLER) == first
+    clock.advance(400)
+    assert asked.connection("api", CALLER) != first
+
+
+def test_policy_comes_before_minting() -> None:
+    """Whom policy refuses causes no mint."""
+    source = FakeSource()
+    with pytest.raises(AccessDenied, match="its allow does not name Dag a_dag"):
+        resolver(source=source, allow=Rule(dags=["etl_*"])).connection("api", CALLER)
+    assert source.minted == []
+
+
+def test_error_names_its_source() -> None:
+    """An error of a source carries the name it has in the configuration."""
+    with pytest.raises(SourceRefused) as caught:
+        resolver(raises=SourceRefused("no")).connection("api", CALLER)
+    assert caught.value.source == "fake"
+
+
+def test_unexpected_error_of_a_source_says_its_type_alone() -> None:
+    """Whatever a source raises becomes a failure that repeats nothing of its text."""
+    with pytest.raises(SourceFailed) as caught:
+        resolver(raises=ValueError("canary-token")).connection("api", CALLER)
+    assert "ValueError" in str(caught.value)
+    assert "canary-token" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_template_of_a_fact_the_caller_lacks_is_refused_by_name() -> None:
+    """A recipe that needs {dag_id} refuses a caller without one, before any call."""
+    source = AwsAssumeRole(role_arn="arn:aws:iam::111122223333:role/reader-{dag_id}", region="eu-west-1")
+    with pytest.raises(AccessDenied, match=r"needs \{dag_id\}"):
+        resolver(source=source).connection("api", Caller(process="script"))
+
+
+def test_header_secret_is_read_once_per_process() -> None:
+    """A secret that a shape adds is read at the first lookup, kept in memory, and read again after five minutes."""
+    READS.clear()
+    clock = FakeClock()
+    shape = Http(source="fake", host="https://api.example.com", headers={"X-Api-Key": SecretName(secret="key")})
+    source = FakeSource(lives=36_000.0)
+    asked = resolver(clock=clock, source=source, shape=shape, references={"key": CountedReference(name="key")})
+    for _ in range(3):
+        spec = asked.connection("api", CALLER)
+        assert spec
+        assert json.loads(spec.extra or "")["X-Api-Key"] == "value of key"
+    assert "value of key" in spec.secrets
+    assert READS == ["key"]
+    clock.advance(301)
+    asked.connection("api", CALLER)
+    assert READS == ["key", "key"]
+
+
+@pytest.mark.parametrize(
+    ("name", "caller", "rule", "steps"),
+    [
+        ("other", CALLER, None, [("recipe", False)]),
+        ("api", Caller(process="server"), None, [("recipe", True), ("policy", False)]),
+        ("api", CALLER, Rule(dags=["x"]), [("recipe", True), ("policy", False)]),
+        ("api", CALLER, None, [("recipe", True), ("policy", True), ("source", True), ("lease", True)]),
+    ],
+)
+def test_explain_walks_the_same_steps(
+    name: str, caller: Caller, rule: Rule | None, steps: list[tuple[str, bool]]
+) -> None:
+    """Explain stops where the flow would, says why, and mints nothing."""
+    source = FakeSource()
+    told = resolver(source=source, allow=rule).explain(name, caller)
+    assert [(step.name, step.passed) for step in told] == steps
+    assert all(step.reason for step in told)
+    assert source.minted == []
+
+
+def test_explain_tells_of_a_held_lease() -> None:
+    """Explain shows how fresh the lease at hand is."""
+    asked = resolver()
+    asked.connection("api", CALLER)
+    assert "fresh in memory, lease " in asked.explain("api", CALLER)[-1].reason
+
+
+def test_deadline_bounds_a_source_that_hangs() -> None:
+    """A source that never answers ends at the deadline of the lookup."""
+    reader, writer = os.pipe()
+
+    class Hanging(FakeSource, frozen=True, kw_only=True, tag="hanging"):
+        def mint(self, minting: object) -> None:  # type: ignore[override]
+            os.read(reader, 1)
+
+    clock = FakeClock()
+    asked = resolver(clock=clock, source=Hanging())
+    recipe = asked.config.connections.match("api")
+    assert recipe
+    try:
+        with pytest.raises(SourceFailed) as caught:
+            asked.lease(recipe, "api", CALLER, Deadline(clock, 0.2))
+    finally:
+        os.write(writer, b"x")
+        os.close(writer)
+    assert caught.value.code == "timeout"
+
+
+def test_host_store_is_not_opened_for_what_nobody_owns() -> None:
+    """A miss touches no disk: the store is opened by the first lookup that is ours."""
+    opened: list[str] = []
+    asked = resolver()
+    asked.leases = LeaseCache(FakeClock(), Random(1), lambda: opened.append("opened"))  # type: ignore[func-returns-value]
+    asked.connection("other", CALLER)
+    assert opened == []
+    asked.connection("api", CALLER)
+    assert opened == ["opened"]
