@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, distribution
+from itertools import groupby
 from typing import TYPE_CHECKING
 
+from airflow_ephemeral_secrets.cli.table import render
+
 if TYPE_CHECKING:
+    from airflow_ephemeral_secrets.demo.lookups import Lookups
     from airflow_ephemeral_secrets.demo.story import Story
 
 HELP = "run example Dags in a real Airflow on credentials minted by an embedded cloud, and prove that nothing leaked"
 
+HEADINGS = ("task", "conn_id", "recipe", "principal", "expires (UTC)", "token from")
 INSTALL = "pip install 'airflow-ephemeral-secrets[demo]'"
 NEEDED = (
     "apache-airflow",
@@ -50,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         story = tell(progress, keep=args.keep, timeout=args.timeout)
     except AirflowFailed as error:
         progress.close()
-        print(error, file=sys.stderr)
+        print(error, "" if args.keep else "(--keep leaves all logs)", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         progress.close()
@@ -84,16 +90,30 @@ def _as_json(story: Story) -> str:
 
 
 def _as_text(story: Story) -> str:
-    from airflow_ephemeral_secrets.demo.lookups import render
-
     failed = sum(not proof.held for proof in story.proofs)
     verdict = f"{failed} of {len(story.proofs)} proofs FAILED" if failed else f"all {len(story.proofs)} proofs held"
     return "\n".join(
         [
-            render(story.lookups),
+            *_table(story.lookups),
             "",
             *(f"{'ok' if proof.held else 'FAILED':6}  {proof.claim}: {proof.evidence}" for proof in story.proofs),
             "",
             f"{verdict} in {story.seconds:.0f} s",
         ]
     )
+
+
+def _table(lookups: Sequence[Lookups]) -> Iterator[str]:
+    """Lay out what each conn_id became, a block for each Dag run."""
+    head, *lines = render(HEADINGS, map(_cells, lookups)).splitlines()
+    yield f"  {head}"
+    for (dag_id, run_id), members in groupby(zip(lookups, lines, strict=True), key=lambda row: row[0].dag_run):
+        yield f"Dag {dag_id}, run {run_id}"
+        yield from (f"  {line}" for _, line in members)
+
+
+def _cells(one: Lookups) -> tuple[str, ...]:
+    principal = (one.principal or "-").rpartition(":")[2]
+    expires = (one.expires_at or "never").partition(".")[0].replace("T", " ")
+    answers = ", ".join(f"{origin} x{count}" if count > 1 else origin for origin, count in one.answers.items())
+    return one.task_id, one.conn_id, f"{one.recipe}: {one.source}", principal, expires, answers

@@ -1,0 +1,1 @@
+"""The embedded peers, the example Dags and the proofs behind ``airflow-ephemeral demo``."""

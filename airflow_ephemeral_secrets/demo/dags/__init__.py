@@ -1,0 +1,1 @@
+"""Examples made of stock operators, which know nothing of this package."""
