@@ -19,7 +19,7 @@ from airflow_ephemeral_secrets.clock import Clock, Instant
 from airflow_ephemeral_secrets.credential import AwsCredential, Credential
 from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError, MintError
 from airflow_ephemeral_secrets.leases.cache import Held
-from airflow_ephemeral_secrets.leases.lease import Lease
+from airflow_ephemeral_secrets.leases.lease import Lease, lease_id
 from airflow_ephemeral_secrets.recipe import Recipe
 
 log = logging.getLogger("airflow_ephemeral_secrets.audit")
@@ -97,7 +97,7 @@ class Audit:
         except EphemeralSecretsError as error:
             self._write("mint", event, start, {"outcome": "fail", **_reasons(error)}, logging.INFO)
             raise
-        told = {"outcome": "grant", "issued_at": _time(start.wall), **_credential(got[0])}
+        told = {"outcome": "grant", "issued_at": _time(start.wall), **_credential(got[0]), "lease_id": lease_id(got[0])}
         self._write("mint", event, start, told, logging.INFO)
 
     def _heard(self, level: int) -> bool:

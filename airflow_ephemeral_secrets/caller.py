@@ -27,7 +27,7 @@ FACTS = ("dag_id", "task_id", "run_id", "team")
 Template = Annotated[
     str,
     Meta(
-        pattern=r"^([^{}]|\{(dag_id|task_id|run_id|team)\})*$",
+        pattern=r"^([^{}\n]|\{(dag_id|task_id|run_id|team)\})*(?!\n)$",
         max_length=4096,
         description="text in which {dag_id} {task_id} {run_id} {team} may stand",
     ),

@@ -9,12 +9,12 @@ from typing import Annotated, NamedTuple, Protocol
 from msgspec import Meta
 
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_DURATION = re.compile(r"(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,6})s)?")
 
 Duration = Annotated[
     str,
     Meta(
-        pattern=r"^(?=\d)(\d{1,5}h)?(\d{1,5}m)?(\d{1,6}s)?$",
+        pattern=r"^(?=[0-9])([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?(?!\n)$",
         description="a duration such as 90s, 15m, 1h or 1h30m",
     ),
 ]
@@ -43,6 +43,9 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+
+SYSTEM_CLOCK = SystemClock()
 
 
 class Deadline:

@@ -13,15 +13,14 @@ from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.reading import Problems, known, struct
 from airflow_ephemeral_secrets.recipe import Book, Recipe, secret_names
-from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, Shape, VariableShape
+from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, Rule, Shape, VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.base import Network, SecretReference, Source
+from airflow_ephemeral_secrets.sources.files import AbsolutePath
 from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, load
 
 INLINE = "inline config"
 SECTIONS = ("version", "secrets", "sources", "connections", "variables", "audit", "store", "network", "parse")
-
-AbsolutePath = Annotated[str, Meta(pattern=r"^/", max_length=4096, description="an absolute path")]
 
 
 class AuditSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,7 +40,7 @@ class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     :param host: ``auto``, ``off``, or a directory on a file system in RAM
     """
 
-    host: Annotated[str, Meta(pattern=r"^(auto|off|/.*)$", description="auto, off or an absolute path")] = "auto"
+    host: Annotated[str, Meta(pattern=r"^(auto|off|/.*)(?!\n)$", description="auto, off or an absolute path")] = "auto"
 
 
 class ParseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,7 +78,8 @@ class Owned(Struct, frozen=True):
     variables: Book[str]
 
 
-EVERYTHING = Owned(Book([("*", "*")]), Book([("*", "*")]))
+EVERY_NAME: Book[str] = Book([("*", "*")])
+EVERYTHING = Owned(EVERY_NAME, EVERY_NAME)
 
 
 def read_file(path: str) -> Config:
@@ -98,8 +98,12 @@ def from_document(raw: Any, where: str) -> Config:
     :raises ConfigError: with every problem
     """
     problems = Problems()
+    try:
+        document.bound(raw)
+    except document.Unreadable as error:
+        raise ConfigError(where, [f"file: {error}"]) from None
     config = _config(raw, where, problems)
-    if config is None or problems:
+    if config is None:
         raise ConfigError(where, problems)
     return config
 
@@ -108,14 +112,21 @@ def owned(raw: Any) -> Owned:
     """
     Read the names that a configuration claims, however broken the rest is.
 
+    A section that is missing beside a key nobody knows may be that key, misspelt: then every name is claimed.
+
     :param raw: plain values
     """
     if not isinstance(raw, Mapping):
         return EVERYTHING
-    sections = [raw.get("connections", {}), raw.get("variables", {})]
-    if not all(isinstance(section, Mapping) for section in sections):
-        return EVERYTHING
-    return Owned(*(Book((str(name), str(name)) for name in section) for section in sections))
+    misspelt = any(key not in SECTIONS for key in raw)
+
+    def names(section: str) -> Book[str]:
+        found = raw.get(section)
+        if found is None and not misspelt:
+            return Book([])
+        return Book((str(name), str(name)) for name in found) if isinstance(found, Mapping) else EVERY_NAME
+
+    return Owned(names("connections"), names("variables"))
 
 
 def _config(raw: Any, where: str, problems: Problems) -> Config | None:
@@ -208,21 +219,26 @@ def _check_source(
     name: str, source: Source, secrets: Mapping[str, Any], raw: Mapping[str, Any], problems: Problems
 ) -> None:
     path = f"sources.{name}"
-    if not seconds(source.ttl):
-        problems.add(f"{path}.ttl", "must not be zero")
-    for problem in source.problems():
-        problems.append(f"{path}.{problem}")
+    found = source.problems()
+    if not seconds(source.ttl) and not any(problem.startswith("ttl:") for problem in found):
+        found.append("ttl: must not be zero")
+    problems.extend(f"{path}.{problem}" for problem in found)
     _check_names(path, secret_names(source), secrets, raw, problems)
 
 
 def _check_names(
-    path: str, names: set[str], secrets: Mapping[str, Any], raw: Mapping[str, Any], problems: Problems
+    path: str, names: Mapping[str, str], secrets: Mapping[str, Any], raw: Mapping[str, Any], problems: Problems
 ) -> None:
-    """Every secret referred to exists; one that stands in the file but has problems of its own is not missing."""
+    """
+    Every secret referred to exists; one that stands in the file but has problems of its own is not missing.
+
+    The name is not shown: it may be a secret in the place of its name.
+    """
     written = raw.get("secrets")
     existing = set(secrets) | (set(written) if isinstance(written, Mapping) else set())
-    for name in sorted(names - existing):
-        problems.add(path, f"no secret {name!r} under secrets; {known(name, existing)}")
+    for field, name in names.items():
+        if name not in existing:
+            problems.add(f"{path}.{field}", f"no secret of that name under secrets; {known(name, existing)}")
 
 
 def _check_sources_exist(raw: Mapping[str, Any], section: str, problems: Problems) -> None:
@@ -247,6 +263,8 @@ def _recipe(
         for problem in shape.problems():
             problems.append(f"{path}.{problem}")
         _check_names(path, secret_names(shape), secrets, raw, problems)
+    if shape.allow == Rule():
+        problems.add(f"{path}.allow", "names nobody; give dags, tasks or teams, or leave it out")
     source = sources.get(shape.source)
     if source is None:
         return None
@@ -255,14 +273,15 @@ def _recipe(
         _explain_mismatch(path, shape, source, problems)
         return None
     _check_placeholders(path, shape, source, credential, problems)
-    names = secret_names(source) | (secret_names(shape) if isinstance(shape, Shape) else set())
+    proofs = sorted(set(secret_names(source).values()))
+    names = {*proofs, *(secret_names(shape).values() if isinstance(shape, Shape) else ())}
     return Recipe(
         pattern=name,
         source_name=shape.source,
         source=source,
         shape=shape,
         references={key: secrets[key] for key in names if key in secrets},
-        proofs=tuple(secrets[key] for key in sorted(secret_names(source)) if key in secrets),
+        proofs=tuple(secrets[key] for key in proofs if key in secrets),
     )
 
 

@@ -1,7 +1,8 @@
 """
 A configuration file as plain values: bounded in size, depth and repetition.
 
-YAML is read as its 1.2 core schema says, in its safe subset: no anchors, no aliases, no tags, no duplicate keys.
+YAML is read as its 1.2 core schema says, in its safe subset: no anchors, no aliases, no tags, no duplicate keys, and
+decimal numbers only.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import re
 import stat
+from math import isfinite
 from typing import Any
 
 from airflow_ephemeral_secrets.errors import ConfigError
@@ -19,10 +21,11 @@ DEEPEST = 32
 
 _PLAIN: dict[str, bool | None] = {"": None, "~": None, **dict.fromkeys(("null", "Null", "NULL"))}
 _PLAIN.update(dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False))
-_NUMBER = re.compile(r"[-+]?(?:([0-9]{1,18})|(?:\.[0-9]{1,30}|[0-9]{1,30}(?:\.[0-9]{0,30})?)(?:[eE][-+]?[0-9]{1,3})?)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NUMBER = re.compile(r"[-+]?(?:([0-9]{1,100})|(?:\.[0-9]{1,30}|[0-9]{1,30}(?:\.[0-9]{0,30})?)(?:[eE][-+]?[0-9]{1,3})?)")
 
 
-class Unreadable(ValueError):
+class Unreadable(Exception):
     """Say why a document cannot be read, in words that hold nothing of its content."""
 
 
@@ -43,15 +46,17 @@ def read(path: str) -> Any:
 def _text(path: str) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise Unreadable("is not a regular file")
+            with open(descriptor, "rb", closefd=False) as file:
+                content = file.read(LARGEST + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise Unreadable(os.strerror(error.errno or 0).lower()) from None
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Unreadable("is not a regular file")
-        try:
-            content = file.read(LARGEST + 1)
-        except OSError as error:
-            raise Unreadable(os.strerror(error.errno or 0).lower()) from None
+    except ValueError:
+        raise Unreadable("cannot be at such a path") from None
     if len(content) > LARGEST:
         raise Unreadable(f"is larger than {LARGEST // 1024} KiB")
     try:
@@ -68,7 +73,10 @@ def parse(text: str) -> Any:
     """
     if not text.strip():
         raise Unreadable("is empty")
-    return _json(text) if text.lstrip().startswith("{") else _yaml(text)
+    bound(text)
+    value = _json(text) if text.lstrip().startswith("{") else _yaml(text)
+    bound(value)
+    return value
 
 
 def _json(text: str) -> Any:
@@ -81,21 +89,30 @@ def _json(text: str) -> Any:
         return found
 
     try:
-        value = json.loads(text, object_pairs_hook=unique)
+        return json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError:
         return _yaml(text)
+    except ValueError:
+        raise Unreadable("holds a number of too many digits") from None
     except RecursionError:
         raise Unreadable(f"is nested deeper than {DEEPEST} levels") from None
-    _bound(value)
-    return value
 
 
-def _bound(value: Any, depth: int = 0) -> None:
-    if depth > DEEPEST:
-        raise Unreadable(f"is nested deeper than {DEEPEST} levels")
+def bound(value: Any, depth: int = 0) -> None:
+    """
+    Refuse plain values that are nested too deep, or that JSON in UTF-8 cannot say.
+
+    :raises Unreadable: when they are
+    """
     if isinstance(value, (dict, list)):
-        for item in value.values() if isinstance(value, dict) else value:
-            _bound(item, depth + 1)
+        if depth == DEEPEST:
+            raise Unreadable(f"is nested deeper than {DEEPEST} levels")
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            bound(item, depth + 1)
+    elif isinstance(value, str) and _SURROGATE.search(value):
+        raise Unreadable("holds half of a surrogate pair")
+    elif isinstance(value, float) and not isfinite(value):
+        raise Unreadable("holds a number that is not finite")
 
 
 def _yaml(text: str) -> Any:
@@ -131,12 +148,12 @@ def _build(events: Any) -> Any:
             node = _Node({} if isinstance(event, yaml.MappingStartEvent) else [])
             open_nodes[-1].add(node.value, event)
             open_nodes.append(node)
-            if len(open_nodes) > DEEPEST:
+            if len(open_nodes) > DEEPEST + 1:
                 raise Unreadable(f"is nested deeper than {DEEPEST} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
             open_nodes.pop()
     if len(root) != 1:
-        raise Unreadable("holds more than one document")
+        raise Unreadable("holds more than one document" if root else "is empty")
     return root[0]
 
 

@@ -187,6 +187,6 @@ def _kwarg_problems(kwargs: Mapping[str, Any]) -> list[str]:
 def _signature(path: str) -> tuple[int, ...] | None:
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from urllib.parse import quote
@@ -23,12 +24,13 @@ def forms(secrets: Iterable[str], *, login: str | None = None, password: str | N
 
     :param secrets: raw secret strings
     :param login: the login that goes with ``password``, for its Basic form
-    :return: each secret raw and, where they differ, URL-quoted as ``Connection.get_uri`` and as ``quote`` do it
+    :return: each secret raw and, where they differ, as JSON and URLs write it: few for an ordinary token
     """
     found: dict[str, None] = {}
     for secret in secrets:
-        whole = quote(secret, safe="")
-        found.update(dict.fromkeys((secret, whole, whole.replace("%2F", "/"))))
+        for text in dict.fromkeys((secret, json.dumps(secret)[1:-1])):
+            whole = quote(text, safe="", errors="replace")
+            found.update(dict.fromkeys((text, whole, whole.replace("%2F", "/"), whole.replace("%20", "+"))))
     if login and password:
         found[basic(login, password)] = None
     return tuple(found)

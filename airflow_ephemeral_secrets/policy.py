@@ -9,6 +9,7 @@ from typing import NamedTuple
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.errors import AccessDenied
 from airflow_ephemeral_secrets.recipe import Recipe
+from airflow_ephemeral_secrets.shapes.base import Shape
 
 AMBIENT_LOGGING = "remote logging with the worker's own identity: an instance, pod or task role, or a profile"
 
@@ -61,7 +62,7 @@ class Policy:
             raise AccessDenied(decision.reason, code=decision.code, hint=decision.hint)
 
     def _remote_logging(self, caller: Caller, recipe: Recipe, name: str) -> Decision | None:
-        if name != self._remote_log_conn_id:
+        if name != self._remote_log_conn_id or not isinstance(recipe.shape, Shape):
             return None
         return Decision(
             False,

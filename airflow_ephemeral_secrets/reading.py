@@ -6,7 +6,7 @@ import re
 import types
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,8 +15,13 @@ T = TypeVar("T", bound=Struct)
 
 _AT = re.compile(r" - at `\$?(.*)`$")
 _EXPECTED = re.compile(r"^Expected `([^`]*)`, got `([^`]*)`")
-_SENSITIVE = re.compile(r"pass|secret|token|key|cred|auth|header", re.IGNORECASE)
+_SENSITIVE = re.compile(r"pass|secret|token|key|cred|auth|header|extra|value|url|proxy|host|login|user", re.IGNORECASE)
 _SHOWN = 80
+LISTED = 12
+NAMED = ("secrets", "sources", "connections", "variables")
+BY_REFERENCE = "a secret goes by reference: {secret: NAME}, with NAME under secrets"
+_PLAIN = frozenset({"str", "int", "float", "bool"})
+_TYPES = {"str": "text", "int": "a whole number", "bool": "true or false", "object": "a mapping", "array": "a list"}
 
 
 class SecretName(Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,12 +38,15 @@ class Problems(list[str]):
 
 
 def known(name: str, names: Iterable[str]) -> str:
-    """Say which names are known, the nearest first where one is near."""
+    """Say which name is near, or a few that are known."""
     import difflib
 
     options = sorted(names)
     near = difflib.get_close_matches(name, options, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(options) or 'none'}"
+    if near:
+        return f"did you mean {near[0]!r}?"
+    more = f" and {len(options) - LISTED} more" if len(options) > LISTED else ""
+    return f"known: {', '.join(options[:LISTED]) or 'none'}{more}"
 
 
 def struct(cls: type[T], raw: Any, path: str, problems: Problems, *, ignore: Iterable[str] = ()) -> T | None:
@@ -54,6 +62,9 @@ def struct(cls: type[T], raw: Any, path: str, problems: Problems, *, ignore: Ite
     """
     if not isinstance(raw, Mapping):
         problems.add(path, f"expected a mapping, got {_name(raw)}")
+        return None
+    if cls is SecretName and set(raw) - {"secret"}:
+        problems.add(path, BY_REFERENCE)
         return None
     before = len(problems)
     fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
@@ -85,11 +96,12 @@ def _value(type_: Any, raw: Any, path: str, problems: Problems) -> Any:
     structs = [option for option in options if isinstance(option, type) and issubclass(option, Struct)]
     if SecretName in structs and not isinstance(raw, Mapping) and not (raw is None and type(None) in options):
         if str not in map(_bare, options):
-            problems.add(path, "a secret goes by reference: {secret: NAME}, with NAME under secrets")
+            problems.add(path, BY_REFERENCE)
             return None
     elif structs and isinstance(raw, Mapping):
         return struct(structs[0], raw, path, problems)
-    bare = _bare(type_)
+    present = [option for option in options if option is not type(None)]
+    bare = _bare(present[0] if len(present) == 1 else type_)
     if get_origin(bare) is dict and isinstance(raw, Mapping):
         return _mapping(type_, bare, raw, path, problems)
     if get_origin(bare) is list and isinstance(raw, list):
@@ -101,7 +113,7 @@ def _value(type_: Any, raw: Any, path: str, problems: Problems) -> Any:
     try:
         return msgspec.convert(raw, type_)
     except msgspec.ValidationError as error:
-        problems.add(path + _where(error), _explain(error, type_, raw, path))
+        problems.add(path, _explain(error, type_, raw, path))
         return None
 
 
@@ -127,11 +139,6 @@ def _bare(type_: Any) -> Any:
     return get_args(type_)[0] if get_origin(type_) is Annotated else type_
 
 
-def _where(error: msgspec.ValidationError) -> str:
-    at = _AT.search(str(error))
-    return at[1] if at else ""
-
-
 def _explain(error: msgspec.ValidationError, type_: Any, raw: Any, path: str) -> str:
     """Say what is accepted, in the type's words if it has some, and what came, unless that is long or may be secret."""
     described = [
@@ -141,13 +148,16 @@ def _explain(error: msgspec.ValidationError, type_: Any, raw: Any, path: str) ->
         for meta in get_args(option)[1:]
         if isinstance(meta, Meta) and meta.description
     ]
-    plain = isinstance(raw, (str, int, float, bool)) and len(str(raw)) <= _SHOWN and not _SENSITIVE.search(path)
+    section, *parts = path.split(".")
+    field = ".".join(parts[1:] if section in NAMED else parts)
+    plain = isinstance(raw, (str, int, float, bool)) and len(str(raw)) <= _SHOWN and not _SENSITIVE.search(field)
     came = repr(raw) if plain else _name(raw)
-    if described:
-        return f"expected {described[0]}, got {came}"
+    words = [repr(word) for option in _options(type_) if get_origin(option) is Literal for word in get_args(option)]
+    if described or words:
+        return f"expected {described[0] if described else ' or '.join(words)}, got {came}"
     text = _AT.sub("", str(error))
     if match := _EXPECTED.match(text):
-        return f"expected {match[1]}, got {came if plain else match[2]}"
+        return f"expected {_TYPES.get(match[1], match[1])}, got {came if match[1] in _PLAIN else _name(raw)}"
     return f"{text[0].lower()}{text[1:]}, got {came}"
 
 

@@ -68,13 +68,15 @@ class Recipe(Struct, frozen=True, kw_only=True):
         )
 
 
-def secret_names(thing: Struct) -> set[str]:
-    """Name the secrets that the fields of a source or shape refer to."""
-    found = set()
-    for value in msgspec.structs.asdict(thing).values():
-        for item in value.values() if isinstance(value, dict) else (value,):
+def secret_names(thing: Struct) -> dict[str, str]:
+    """Name the secrets that the fields of a source or shape refer to, by the path of the field."""
+    found = {}
+    for field, value in msgspec.structs.asdict(thing).items():
+        for path, item in (
+            [(f"{field}.{key}", item) for key, item in value.items()] if isinstance(value, dict) else [(field, value)]
+        ):
             if isinstance(item, SecretName):
-                found.add(item.secret)
+                found[path] = item.secret
     return found
 
 

@@ -9,6 +9,10 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("tests", deadline=None, database=None)
+settings.load_profile("tests")
 
 _HOME = tempfile.mkdtemp(prefix="airflow-ephemeral-tests-")
 for _name in [name for name in os.environ if name.startswith(("AWS_", "AIRFLOW", "_AIRFLOW"))]:

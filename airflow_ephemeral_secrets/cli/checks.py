@@ -33,7 +33,7 @@ class Finding(NamedTuple):
     mend: str
 
 
-def airflow_settings(server: Setting | None, worker: Setting | None) -> Iterator[Finding]:
+def airflow_settings(server: Setting | None, worker: Setting | None, executor: str | None) -> Iterator[Finding]:
     """Compare what the server and the workers are told."""
     for setting in (server, worker if worker != server else None):
         if setting and setting.ours and setting.faulty:
@@ -49,6 +49,13 @@ def airflow_settings(server: Setting | None, worker: Setting | None) -> Iterator
             "[secrets] and [workers] name different configurations",
             "what explain and doctor say on one side is not what tasks get on the other",
             "the same kwargs in both, or [workers] alone",
+        )
+    if worker and worker.ours and not (server and server.ours) and (executor or "").startswith("LocalExecutor"):
+        yield Finding(
+            "settings",
+            "[secrets] backend is not set, and the executor is LocalExecutor",
+            "it copies task logs to the scheduler's output, where Airflow masks nothing; this backend masks it if set",
+            "[secrets] backend = airflow_ephemeral_secrets.EphemeralSecretsBackend, with the same kwargs",
         )
     if server and server.ours and worker and not worker.ours:
         yield Finding(

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         found = setting.installation(args)
     except ConfigError as error:
         findings += [
-            Finding("config", problem, "lookups of the names it owns are refused", f"mend {error.where}")
+            Finding("config", problem, "without a usable configuration nothing is granted", error.where)
             for problem in error.problems
         ]
         _print(findings, as_json=args.json)
@@ -45,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _settings(args: argparse.Namespace) -> Iterator[Finding]:
     if not args.config:
-        yield from checks.airflow_settings(_airflow.server_setting(), _airflow.worker_setting())
+        yield from checks.airflow_settings(
+            _airflow.server_setting(), _airflow.worker_setting(), _airflow.option("core", "executor")
+        )
         yield from checks.use_cache(_airflow.option("secrets", "use_cache"))
 
 

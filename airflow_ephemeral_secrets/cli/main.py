@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -31,8 +32,12 @@ def run(name: str, args: argparse.Namespace) -> int:
     """
     Run a verb.
 
+    The audit's logger is kept quiet: Airflow would print its lines among ours.
+
     :return: 0 all well, 1 a problem was found, 2 wrong usage or configuration
     """
+    audit = logging.getLogger("airflow_ephemeral_secrets.audit")
+    before, audit.propagate = audit.propagate, False
     try:
         return int(verb(name).run(args))
     except ConfigError as error:
@@ -44,6 +49,8 @@ def run(name: str, args: argparse.Namespace) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return PROBLEM
+    finally:
+        audit.propagate = before
 
 
 def parser() -> argparse.ArgumentParser:

@@ -32,5 +32,15 @@ class Store(Protocol):
         :raises StoreError: when it cannot be held
         """
 
+    def recovered(self, key: LeaseKey) -> None:
+        """Forget the failure of a key whose lease is held elsewhere."""
+
+    def close(self) -> None:
+        """Let go of what this process holds open."""
+
     def flight(self, key: LeaseKey) -> AbstractContextManager[bool]:
-        """Try to become the one who mints for a key: a context whose value says whether we are; never waits."""
+        """
+        Try to become the one who mints for a key: a context whose value says whether we are; never waits.
+
+        :raises StoreError: when it cannot say
+        """

@@ -17,7 +17,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from random import Random
 from typing import Literal, NamedTuple, TypeVar
 
@@ -26,6 +26,7 @@ from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.errors import EphemeralSecretsError, MintError, SourceFailed, StoreError
 from airflow_ephemeral_secrets.leases.base import Store
 from airflow_ephemeral_secrets.leases.failure import Failure, record
+from airflow_ephemeral_secrets.leases.host import TOO_LARGE
 from airflow_ephemeral_secrets.leases.lease import Lease, LeaseKey, issue
 from airflow_ephemeral_secrets.leases.memory import MemoryStore
 
@@ -37,6 +38,8 @@ T = TypeVar("T")
 
 POLL = (0.002, 0.05)
 RETRY_PAUSE = (0.1, 0.5)
+
+UNUSABLE = "%s; leases stay in the memory of this process"
 
 log = logging.getLogger(__name__)
 
@@ -85,35 +88,42 @@ class LeaseCache:
                 return held
             living = held if state != "expired" else None
             failure = self._failure(key)
-            if failure and failure.pending(now):
+            if failure and failure.pending(now, living=living is not None):
                 if living:
                     return living
                 raise failure.error()
+            if not deadline.remaining():
+                if living:
+                    return living
+                raise SourceFailed(f"no answer within {deadline.seconds:g} s", code="timeout")
             with self._flight(key) as mine:
-                if mine and not self._overtaken(key, held):
+                if mine and not self._overtaken(key, held, failure):
                     return self._refresh(key, mint, deadline, hold, living, failure)
             if living and state == "advisory":
                 return living
             if not mine:
-                if not deadline.remaining():
-                    if living:
-                        return living
-                    raise SourceFailed(
-                        f"another process has been asking for {deadline.seconds:.0f} s without an answer",
-                        code="timeout",
-                    )
                 self.clock.sleep(pause * self.random.uniform(0.5, 1.0))
                 pause = min(POLL[1], pause * 2)
 
     def peek(self, key: LeaseKey) -> Held | None:
-        """Look at what is held for a key, however fresh; nothing is minted."""
-        return self._look(key, self.clock.now())
+        """Find the best lease at hand, however fresh; nothing is minted, nothing changes."""
+        return self._best(key, self.clock.now())
+
+    def _best(self, key: LeaseKey, now: Instant) -> Held | None:
+        """Ask memory, and the host when memory has none that is fresh."""
+        mine = self.memory.get(key)
+        if mine and mine.freshness(now) == "fresh":
+            return Held(mine, "memory")
+        host = self.host
+        shared = host.get(key) if host else None
+        if shared and (not mine or mine.age(now) > shared.age(now)):
+            return Held(shared, "host")
+        return Held(mine, "memory") if mine else None
 
     def close(self) -> None:
         """Let go of the host store."""
-        close = getattr(self._host, "close", None)
-        if close:
-            close()
+        if self._host:
+            self._host.close()
 
     @property
     def host(self) -> Store | None:
@@ -124,40 +134,43 @@ class LeaseCache:
                     try:
                         self._host = self._open_host()
                     except StoreError as error:
-                        self._give_up_host(error)
+                        log.warning(UNUSABLE, error)
                     self._host_known = True
         return self._host
 
     def _give_up_host(self, error: StoreError) -> None:
-        log.warning("%s; leases stay in the memory of this process", error)
-        self._host = None
+        with self._mutex:
+            host, self._host = self._host, None
+        if host:
+            log.warning(UNUSABLE, error)
 
     def _look(self, key: LeaseKey, now: Instant) -> Held | None:
-        """Find the best lease at hand; the host is asked only when memory has none that is fresh."""
-        mine = self.memory.get(key)
-        if mine and mine.freshness(now) == "fresh":
-            return Held(mine, "memory")
-        shared = self.host.get(key) if self.host else None
-        if shared and (not mine or mine.age(now) > shared.age(now)):
-            self.memory.put(key, shared)
-            return Held(shared, "host")
-        return Held(mine, "memory") if mine else None
+        """Find the best lease at hand, and hold it in memory."""
+        held = self._best(key, now)
+        if held and held.origin == "host":
+            self.memory.put(key, held.lease)
+        return held
 
-    def _overtaken(self, key: LeaseKey, held: Held | None) -> bool:
+    def _overtaken(self, key: LeaseKey, held: Held | None, failure: Failure | None) -> bool:
         """Say whether someone finished between our look and our flight, so that we must look again."""
-        now = self.clock.now()
-        seen = self._look(key, now)
-        failure = self._failure(key)
-        newer = seen is not None and (held is None or seen.lease != held.lease)
-        return newer or (failure is not None and failure.pending(now))
+        seen = self.peek(key)
+        newer = seen is not None and (held is None or seen.lease.lease_id != held.lease.lease_id)
+        return newer or self._failure(key) != failure
 
     def _failure(self, key: LeaseKey) -> Failure | None:
-        return (self.host.failure(key) if self.host else None) or self.memory.failure(key)
+        host = self.host
+        return (host.failure(key) if host else None) or self.memory.failure(key)
 
     @contextmanager
     def _flight(self, key: LeaseKey) -> Iterator[bool]:
-        host = self.host
-        with self.memory.flight(key) as first, host.flight(key) if host and first else nullcontext(first) as mine:
+        """Be the one who mints, in this process and then on this host."""
+        with self.memory.flight(key) as first, ExitStack() as flights:
+            mine, host = first, self.host
+            if first and host:
+                try:
+                    mine = flights.enter_context(host.flight(key))
+                except StoreError as error:
+                    self._give_up_host(error)
             yield mine
 
     def _refresh(
@@ -169,12 +182,14 @@ class LeaseCache:
         living: Held | None,
         failure: Failure | None,
     ) -> Held:
+        left = deadline.remaining()
         try:
             lease = self._mint(mint, deadline, hold)
         except MintError as error:
-            attempts = failure.attempts + 1 if failure else 1
             now = self.clock.now()
-            self._keep(key, record(error, now=now, attempts=attempts, living=living is not None, random=self.random))
+            if error.code != "timeout" or left > deadline.seconds / 2:  # else it says more of us than of the source
+                attempts = failure.attempts + 1 if failure else 1
+                self._keep(key, record(error, now=now, attempts=attempts, random=self.random))
             if living and living.lease.freshness(now) != "expired":
                 return living
             raise
@@ -182,15 +197,18 @@ class LeaseCache:
         return Held(lease, "minted")
 
     def _keep(self, key: LeaseKey, thing: Lease | Failure) -> None:
-        shared = isinstance(thing, Failure) or thing.shared
-        for store in [self.memory, *([self.host] if self.host and shared else [])]:
+        """Keep a lease or a failure in memory and, unless the lease is this process's own, on the host."""
+        for store in (self.memory, self.host):
             try:
-                if isinstance(thing, Lease):
-                    store.put(key, thing)
-                else:
+                if store and isinstance(thing, Failure):
                     store.fail(key, thing)
+                elif store and isinstance(thing, Lease):
+                    store.put(key, thing) if thing.shared or store is self.memory else store.recovered(key)
             except StoreError as error:
-                self._give_up_host(error)
+                if error.code == TOO_LARGE:
+                    log.warning(UNUSABLE, error)
+                else:
+                    self._give_up_host(error)
 
     def _mint(self, mint: Mint, deadline: Deadline, hold: float) -> Lease:
         """Ask the source, and once more if it failed in a way that may pass."""
@@ -206,7 +224,10 @@ class LeaseCache:
     def _ask(self, mint: Mint, deadline: Deadline, hold: float) -> Lease:
         asked = self.clock.now()
         credential = within(deadline, lambda: mint(asked))
-        return issue(credential, asked=asked, hold=hold, random=self.random)
+        lease = issue(credential, asked=asked, hold=hold, random=self.random)
+        if lease.freshness(self.clock.now()) == "expired":
+            raise SourceFailed("the credential died on its way here", code="bad_lifetime", hint="a longer ttl")
+        return lease
 
 
 def within(deadline: Deadline, call: Callable[[], T]) -> T:

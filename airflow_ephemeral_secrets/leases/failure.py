@@ -20,6 +20,9 @@ class Failure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     What the leader was told, until when nobody asks again, and how often that happened in a row.
 
     Times are of the boot clock, which all processes of a host share.
+
+    :param retry_boot: when to ask again while a lease still serves: attempts back off
+    :param shared_boot: until when those without a lease get this error instead of asking: 1 to 5 s
     """
 
     kind: str
@@ -31,11 +34,12 @@ class Failure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     request_id: str | None
     failed_boot: float
     retry_boot: float
+    shared_boot: float
     attempts: int
 
-    def pending(self, now: Instant) -> bool:
-        """Say whether it is too early to ask again."""
-        return self.failed_boot <= now.boot < self.retry_boot
+    def pending(self, now: Instant, *, living: bool) -> bool:
+        """Say whether it is too early to ask again, for one who has a living lease or for one who has none."""
+        return self.failed_boot <= now.boot < (self.retry_boot if living else self.shared_boot)
 
     def error(self) -> MintError:
         """Make the leader's error, for a follower to raise."""
@@ -49,23 +53,17 @@ class Failure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
 
-def record(error: MintError, *, now: Instant, attempts: int, living: bool, random: Random) -> Failure:
+def record(error: MintError, *, now: Instant, attempts: int, random: Random) -> Failure:
     """
     Remember a failed mint.
 
     :param attempts: failures in a row, this one included
-    :param living: whether a lease still serves: then attempts back off, else the failure is kept for 1 to 5 s
     """
     shortest, longest = BACK_OFF
-    wait = (
-        min(longest, shortest * 2.0 ** min(attempts - 1, 10)) * random.uniform(0.5, 1.0)
-        if living
-        else random.uniform(*REMEMBERED)
-    )
-    if error.retry_after is not None:
-        wait = max(wait, min(error.retry_after, LONGEST_WAIT))
+    asked = min(error.retry_after or 0.0, LONGEST_WAIT)
+    back_off = min(longest, shortest * 2.0 ** min(attempts - 1, 10)) * random.uniform(0.5, 1.0)
     return Failure(
-        kind=type(error).__name__,
+        kind=next((base.__name__ for base in type(error).__mro__ if base.__name__ in KINDS), SourceFailed.__name__),
         message=error.message,
         code=error.code,
         hint=error.hint,
@@ -73,6 +71,7 @@ def record(error: MintError, *, now: Instant, attempts: int, living: bool, rando
         retry_after=error.retry_after,
         request_id=error.request_id,
         failed_boot=now.boot,
-        retry_boot=now.boot + wait,
+        retry_boot=now.boot + max(back_off, asked),
+        shared_boot=now.boot + max(random.uniform(*REMEMBERED), asked),
         attempts=attempts,
     )

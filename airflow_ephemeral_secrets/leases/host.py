@@ -2,7 +2,8 @@
 Leases of all processes of one user on this host: a private directory in RAM, one file per lease.
 
 The lock is a POSIX record lock on one byte of a file that is never deleted. The kernel drops it when its holder dies,
-a forked child does not inherit it, and there is no lock file to sweep away under somebody's feet.
+a forked child does not inherit it, and there is no lock file to sweep away under somebody's feet. Such a lock keeps
+processes apart, not the threads of one: that is done by a set of the flights of this process.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import fcntl
 import os
 import secrets
 import stat
-import time
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Literal
@@ -20,6 +21,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK, Clock
 from airflow_ephemeral_secrets.errors import StoreError
 from airflow_ephemeral_secrets.leases.failure import Failure
 from airflow_ephemeral_secrets.leases.lease import Lease, LeaseKey
@@ -28,6 +30,8 @@ CAPACITY = 1_000
 LARGEST_FILE = 64 * 1024
 IN_RAM = frozenset({"tmpfs", "ramfs"})
 STALE_DRAFT = 60.0
+KEPT = 60.0
+TOO_LARGE = "store_lease_too_large"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _LOCKS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -43,6 +47,8 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     failure: Failure | None = None
 
 
+_flying: set[tuple[tuple[int, int], LeaseKey]] = set()
+_mutex = threading.Lock()
 _decode = msgspec.json.Decoder(Record).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -101,7 +107,9 @@ def open_private(path: str, parent: int | None = None) -> int:
     else:
         return descriptor
     os.close(descriptor)
-    raise StoreError(f"store directory {path} {fault}", code="store_unsafe", hint=f"remove {path}")
+    raise StoreError(
+        f"store directory {path} {fault}", code="store_unsafe", hint="store.host: a directory of its own, mode 0700"
+    )
 
 
 class HostStore:
@@ -111,14 +119,16 @@ class HostStore:
     :param root: a directory on a file system in RAM; created if missing
     :param installation: a name for this Airflow installation: others on the host do not share its leases
     :param capacity: how many leases at most
+    :param clock: its wall clock decides what has ended
     :raises StoreError: when the directory is not safe
     """
 
-    def __init__(self, root: str, installation: str, capacity: int = CAPACITY) -> None:
+    def __init__(self, root: str, installation: str, capacity: int = CAPACITY, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self.root = root
+        self._clock = clock
         self.installation = installation
         self._capacity = capacity
-        parent = open_private(root)
+        parent = open_private(root.rstrip("/") or "/")
         try:
             kind = file_system(parent)
             if kind not in IN_RAM:
@@ -128,11 +138,15 @@ class HostStore:
                     hint="a directory on tmpfs, or store.host: off",
                 )
             self._directory = open_private(installation, parent)
-            self._locks = os.open("locks", _LOCKS, 0o600, dir_fd=self._directory)
-        except OSError as error:
-            raise _unusable(root, error) from None
         finally:
             os.close(parent)
+        try:
+            self._locks = os.open("locks", _LOCKS, 0o600, dir_fd=self._directory)
+        except OSError as error:
+            os.close(self._directory)
+            raise _unusable(root, error) from None
+        status = os.fstat(self._locks)
+        self._inode = (status.st_dev, status.st_ino)
 
     def close(self) -> None:
         """Let go of the directory; in a forked child this leaves the parent's locks alone."""
@@ -146,7 +160,10 @@ class HostStore:
     def put(self, key: LeaseKey, lease: Lease) -> None:
         self._sweep()
         self._write(key, Record(key=key, lease=lease), until=lease.expires_at)
-        with suppress(FileNotFoundError):
+        self.recovered(key)
+
+    def recovered(self, key: LeaseKey) -> None:
+        with suppress(OSError):
             os.unlink(_failed(key), dir_fd=self._directory)
 
     def failure(self, key: LeaseKey) -> Failure | None:
@@ -155,21 +172,32 @@ class HostStore:
 
     def fail(self, key: LeaseKey, failure: Failure) -> None:
         self._sweep()
-        until = time.time() + max(failure.retry_boot - failure.failed_boot, STALE_DRAFT)
+        until = self._clock.now().wall + max(failure.retry_boot, failure.shared_boot) - failure.failed_boot + KEPT
         self._write(_failed(key), Record(key=key, failure=failure), until=until)
 
     @contextmanager
     def flight(self, key: LeaseKey) -> Iterator[bool]:
-        byte = int(key[:15], 16)
+        flight = (self._inode, key)
+        with _mutex:
+            alone = flight not in _flying
+            _flying.add(flight)
         try:
-            fcntl.lockf(self._locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
-        except OSError:
-            yield False
-            return
-        try:
-            yield True
+            yield alone and self._lock(key)
         finally:
-            fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, byte)
+            if alone:
+                with suppress(OSError):
+                    fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, _byte(key))
+                with _mutex:
+                    _flying.discard(flight)
+
+    def _lock(self, key: LeaseKey) -> bool:
+        try:
+            fcntl.lockf(self._locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte(key))
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise _unusable(self.root, error) from None
+            return False
+        return True
 
     def _read(self, name: str, key: LeaseKey) -> Record | None:
         try:
@@ -182,7 +210,7 @@ class HostStore:
             if not ours or status.st_size > LARGEST_FILE:
                 return None
             record = _decode(os.read(descriptor, LARGEST_FILE))
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         finally:
             os.close(descriptor)
@@ -192,7 +220,7 @@ class HostStore:
         """Write a draft, date it with its end, and rename it: a reader sees the whole file or none."""
         content = _encode(record)
         if len(content) > LARGEST_FILE:
-            raise StoreError("the lease is too large for the host store", code="store_lease_too_large")
+            raise StoreError("a lease is too large for the host store", code=TOO_LARGE)
         draft = f".{secrets.token_hex(8)}"
         try:
             descriptor = os.open(draft, _CREATE, 0o600, dir_fd=self._directory)
@@ -210,7 +238,7 @@ class HostStore:
 
     def _sweep(self) -> None:
         """Remove what has ended, then what ends first, until there is room for one more."""
-        now = time.time()
+        now = self._clock.now().wall
         living: list[tuple[float, str]] = []
         with suppress(OSError):
             for entry in os.scandir(self._directory):
@@ -218,13 +246,27 @@ class HostStore:
                     continue
                 with suppress(OSError):
                     end = entry.stat(follow_symlinks=False).st_mtime
-                    if end < now - (STALE_DRAFT if entry.name.startswith(".") else 0):
+                    draft = entry.name.startswith(".")
+                    if end < now - (STALE_DRAFT if draft else 0):
                         os.unlink(entry.name, dir_fd=self._directory)
-                    else:
+                    elif not draft:
                         living.append((end, entry.name))
         for _, name in sorted(living)[: max(0, len(living) - self._capacity + 1)]:
             with suppress(OSError):
                 os.unlink(name, dir_fd=self._directory)
+
+
+def _forked() -> None:
+    global _mutex  # noqa: PLW0603  # the parent may have held the old one while it forked
+    _mutex = threading.Lock()
+    _flying.clear()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def _byte(key: LeaseKey) -> int:
+    return int(key[:15], 16)
 
 
 def _failed(key: LeaseKey) -> str:

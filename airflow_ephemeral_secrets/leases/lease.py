@@ -24,6 +24,13 @@ LONGEST_LIFE = 7 * 24 * 3600.0
 MANDATORY = 60.0
 
 
+def lease_id(credential: Credential) -> str | None:
+    """Name a credential that ends by itself: it is long and random, so that its hash tells nothing; else None."""
+    if credential.expires_at is None:
+        return None
+    return sha256(msgspec.json.encode(credential)).hexdigest()[:12]
+
+
 def lease_key(facts: Mapping[str, Any]) -> LeaseKey:
     """
     Name a request for a credential.
@@ -97,8 +104,8 @@ def issue(credential: Credential, *, asked: Instant, hold: float, random: Random
     :param random: draws the refresh jitter, once
     :raises SourceFailed: when the credential is already dead, or claims to live for over seven days
     """
-    ends = credential.expires_at is not None
-    life = credential.expires_at - asked.wall if credential.expires_at is not None else hold
+    ends = credential.expires_at
+    life = hold if ends is None else ends - asked.wall
     if not 0 < life <= LONGEST_LIFE:
         raise SourceFailed(
             f"the credential's lifetime is {life:.0f} s, outside of 0 s to 7 days",
@@ -108,12 +115,12 @@ def issue(credential: Credential, *, asked: Instant, hold: float, random: Random
     mandatory = min(MANDATORY, life / 3)
     advisory = max(mandatory, window(life) * random.uniform(1 - JITTER, 1.0))
     return Lease(
-        lease_id=sha256(msgspec.json.encode(credential)).hexdigest()[:12] if ends else secrets.token_hex(6),
+        lease_id=lease_id(credential) or secrets.token_hex(6),
         credential=credential,  # type: ignore[arg-type]  # the union of all kinds, which the base class is not
         issued_wall=asked.wall,
         issued_boot=asked.boot,
         advisory=life - advisory,
         mandatory=life - mandatory,
         life=life,
-        shared=ends,
+        shared=ends is not None,
     )

@@ -50,6 +50,13 @@ class MemoryStore:
         with self._mutex:
             self._failures[key] = failure
 
+    def recovered(self, key: LeaseKey) -> None:
+        with self._mutex:
+            self._failures.pop(key, None)
+
+    def close(self) -> None:
+        """Hold nothing open."""
+
     @contextmanager
     def flight(self, key: LeaseKey) -> Iterator[bool]:
         with self._mutex:

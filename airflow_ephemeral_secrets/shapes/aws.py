@@ -26,7 +26,7 @@ class Aws(Shape, frozen=True, kw_only=True, tag="aws"):
 
     accepts = (AwsCredential,)
 
-    region: Annotated[str, Meta(max_length=30)] | None = None
+    region: Annotated[str, Meta(max_length=30, description="an AWS region")] | None = None
     extra: dict[str, Any] = {}
 
     def problems(self) -> list[str]:

@@ -91,10 +91,6 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         """List the fields, by path, in which placeholders may stand."""
         return {}
 
-    def references(self) -> Mapping[str, SecretName]:
-        """List the secrets it adds by reference, by path."""
-        return {}
-
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         """
         Make the fields.
@@ -130,12 +126,12 @@ def fill(text: str, credential: Credential) -> str:
     """
     if "{" not in text:
         return text
-    return PLACEHOLDER.sub(lambda match: _field(credential, match[1]) or match[0], text)
+    return PLACEHOLDER.sub(
+        lambda match: _field(credential, match[1]) if match[1] in credential.placeholders else match[0], text
+    )
 
 
-def _field(credential: Credential, name: str) -> str | None:
-    if name not in credential.placeholders:
-        return None
+def _field(credential: Credential, name: str) -> str:
     value = getattr(credential, name)
     if name == "expires_at":
         return "" if value is None else datetime.fromtimestamp(value, timezone.utc).isoformat(timespec="seconds")

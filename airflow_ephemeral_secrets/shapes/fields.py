@@ -19,12 +19,17 @@ class Fields(Shape, frozen=True, kw_only=True, tag="fields"):
     A connection of any type; the credential's fields stand in braces: ``{token}``, ``{username}``, ``{password}``.
 
     :param conn_type: as the hook wants it
+    :param host: the host
+    :param login: the login
+    :param password: the password
+    :param schema: the schema, which many hooks read as the database
+    :param port: the port
     :param extra: the hook's own keys; text in it may hold placeholders at any depth
     """
 
     accepts = (AwsCredential, BearerToken, BasicCredential)
 
-    conn_type: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.+-]{1,100}$", description="a connection type")]
+    conn_type: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.+-]{1,100}(?!\n)$", description="a connection type")]
     host: Filled | None = None
     login: Filled | None = None
     password: Filled | None = None

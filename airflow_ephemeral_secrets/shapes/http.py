@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,11 +12,32 @@ from msgspec import Meta
 
 from airflow_ephemeral_secrets.credential import BasicCredential, BearerToken, Credential
 from airflow_ephemeral_secrets.reading import SecretName
-from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Filled, Shape, dump, fill, spec
+from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, ConnectionSpec, Filled, Shape, dump, fill, spec
 from airflow_ephemeral_secrets.shapes.fields import Port
 
-Header = Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$", description="a header name (RFC 9110)")]
+Header = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}(?!\n)$", description="a header name (RFC 9110)")
+]
 
+HOOK_KEYS = frozenset(
+    {
+        "allow_redirects",
+        "cert",
+        "check_response",
+        "max_redirects",
+        "proxies",
+        "proxy",
+        "srv_lookup",
+        "stream",
+        "timeout",
+        "trust_env",
+        "verify",
+        "verify_ssl",
+    }
+)
+"""Keys of extra that the hook reads; all others leave as headers."""
+
+_PORT = re.compile(r":[0-9]+$")
 _LOOPBACK = re.compile(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?(/.*)?")
 
 
@@ -47,23 +68,38 @@ class Http(Shape, frozen=True, kw_only=True, tag="http"):
     extra: dict[str, Any] = {}
 
     def problems(self) -> list[str]:
+        return [*self._host_problems(), *self._header_problems(), *self._extra_problems()]
+
+    def _host_problems(self) -> Iterator[str]:
         scheme, separator, rest = self.host.rpartition("://")
-        found = []
         if separator and scheme not in ("https", "http"):
-            found.append(f"host: expected an http or https URL, got {scheme!r}")
-        if (scheme if separator else self.schema) == "http" and not _LOOPBACK.fullmatch(rest):
-            found.append("host: http is accepted for loopback hosts only; use https")
-        if "@" in rest:
-            found.append("host: holds a login; it belongs to the credential")
-        carried = {self.header.lower()}
-        found += [f"headers.{name}: stands twice" for name in self.headers if name.lower() in carried]
-        return found
+            yield f"host: expected an http or https URL, got {scheme!r}"
+        elif (scheme if separator else self.schema) == "http" and not _LOOPBACK.fullmatch(rest):
+            yield "host: http is accepted for loopback hosts only; use https"
+        elif not rest.strip("/") or not rest.isprintable() or "@" in rest or PLACEHOLDER.search(rest):
+            yield "host: expected a host name, without a login or placeholders"
+        if self.port and ("/" in rest or _PORT.search(rest)):
+            yield "port: goes into host, which names a path or port already"
+
+    def _header_problems(self) -> Iterator[str]:
+        paths = ["header", *(f"headers.{name}" for name in self.headers), *(f"extra.{name}" for name in self.extra)]
+        names = [name.lower() for name in (self.header, *self.headers, *self.extra)]
+        yield from (f"{path}: stands twice" for at, path in enumerate(paths) if names[at] in names[:at])
+        for path, text in {"prefix": self.prefix, **self.texts()}.items():
+            if not text.isprintable():
+                yield f"{path}: holds a character that a header cannot"
+
+    def _extra_problems(self) -> Iterator[str]:
+        for name, value in self.extra.items():
+            if name in HOOK_KEYS:
+                continue
+            if not isinstance(value, str) or not value.isprintable():
+                yield f"extra.{name}: leaves as a header, so it must be plain text"
+            elif PLACEHOLDER.search(value):
+                yield f"extra.{name}: placeholders stand in headers only"
 
     def texts(self) -> Mapping[str, str]:
         return {f"headers.{name}": value for name, value in self.headers.items() if isinstance(value, str)}
-
-    def references(self) -> Mapping[str, SecretName]:
-        return {f"headers.{name}": value for name, value in self.headers.items() if isinstance(value, SecretName)}
 
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         read = {name: secret(value) for name, value in self.headers.items() if isinstance(value, SecretName)}

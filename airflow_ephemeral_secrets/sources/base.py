@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from airflow_ephemeral_secrets.caller import Attribution, Caller
 from airflow_ephemeral_secrets.clock import Deadline, Duration, Instant, seconds
 from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.reading import SecretName
+from airflow_ephemeral_secrets.sources.files import AbsolutePath
+
+Endpoint = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https://[^\s\x00/?#@]+|http://(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?)(/[^\s\x00?#]*)?(?!\n)$",
+        description="an https URL without a login (http for loopback only)",
+    ),
+]
+Proxy = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[^\s\x00/?#@]+/?(?!\n)$",
+        description="the URL of a proxy, without a login",
+    ),
+]
 
 
 class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,8 +40,8 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     deadline: Duration = "10s"
-    ca_file: str | None = None
-    proxy: str | None = None
+    ca_file: AbsolutePath | None = None
+    proxy: Proxy | None = None
 
 
 class Minting(Struct, frozen=True, kw_only=True):
@@ -58,6 +74,9 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     :param ttl: how long a credential is asked for, or held where it does not end by itself
     :param attribution: how finely the provider's audit log names the caller; finer means more mints
     """
+
+    templates: ClassVar[tuple[str, ...]] = ()
+    """Fields in which the caller's facts may stand."""
 
     ttl: Duration = "1h"
     attribution: Attribution = "run"
@@ -108,7 +127,8 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 
         :raises AccessDenied: when a template needs a fact that the caller lacks
         """
-        return {name: _fill(value, caller) for name, value in msgspec.structs.asdict(self).items()}
+        fields = msgspec.structs.asdict(self)
+        return {**fields, **{name: _fill(fields[name], caller) for name in self.templates}}
 
 
 def _fill(value: Any, caller: Caller) -> Any:

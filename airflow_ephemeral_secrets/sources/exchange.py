@@ -2,13 +2,19 @@
 One bounded HTTP exchange with a provider.
 
 Over urllib3 alone, so that nothing in the environment steers it: no proxy variables, no ``.netrc``, no cookies, no
-redirect is followed, and a compressed body is left compressed.
+redirect is followed, and a compressed body is left compressed. TLS is our own context, for Python's default one adds
+authorities and writes keys as ``SSL_CERT_FILE`` and ``SSLKEYLOGFILE`` say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from threading import Timer
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -16,10 +22,14 @@ from airflow_ephemeral_secrets.clock import Deadline
 from airflow_ephemeral_secrets.errors import SourceFailed
 
 if TYPE_CHECKING:
+    import ssl
+
     from urllib3 import BaseHTTPResponse, PoolManager
+    from urllib3.connection import HTTPConnection
 
     from airflow_ephemeral_secrets.sources.base import Network
 
+_PRIVATE = re.compile(r"https://|http://(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?(/|$)")
 LARGEST_BODY = 64 * 1024
 CONNECT = 2.0
 READ = 5.0
@@ -53,12 +63,14 @@ def exchange(
     """
     import urllib3
 
+    if not _PRIVATE.match(url):
+        raise _failed(url, "plain http, which is for loopback only", "insecure", "https")
     left = deadline.remaining()
     if left <= 0:
         raise _failed(url, "no time left", "timeout")
     timeout = urllib3.Timeout(connect=min(CONNECT, left), read=min(READ, left))
     try:
-        with _pool(network) as pool:
+        with _pool(network) as pool, _cut_off(pool, url, left):
             response = pool.request(
                 method,
                 url,
@@ -75,16 +87,22 @@ def exchange(
             finally:
                 response.close()
     except urllib3.exceptions.NewConnectionError:
-        raise _failed(url, "no connection", "unreachable") from None
+        failure = _failed(url, "no connection", "unreachable")
     except urllib3.exceptions.TimeoutError:
-        raise _failed(url, "no answer in time", "timeout") from None
+        failure = _failed(url, "no answer in time", "timeout")
     except urllib3.exceptions.SSLError:
-        raise _failed(url, "its certificate is not trusted", "tls", "network.ca_file") from None
+        failure = _failed(url, "its certificate is not trusted", "tls", "network.ca_file")
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise _failed(url, f"no connection ({type(error).__name__})", "unreachable") from None
-    if 300 <= response.status < 400:
-        raise _failed(url, f"a redirect ({response.status}), which is never followed", "redirect")
-    return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, content)
+        name = type(error).__name__
+        late = not deadline.remaining()
+        failure = _failed(
+            url, "no answer in time" if late else f"no connection ({name})", "timeout" if late else "unreachable"
+        )
+    else:
+        if not 300 <= response.status < 400:
+            return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, content)
+        failure = _failed(url, f"a redirect ({response.status}), which is never followed", "redirect")
+    raise failure
 
 
 def host(url: str) -> str:
@@ -95,9 +113,55 @@ def host(url: str) -> str:
 def _pool(network: Network) -> PoolManager:
     import urllib3
 
+    context = _tls(network.ca_file)
     if network.proxy:
-        return urllib3.ProxyManager(network.proxy, cert_reqs="CERT_REQUIRED", ca_certs=network.ca_file)
-    return urllib3.PoolManager(cert_reqs="CERT_REQUIRED", ca_certs=network.ca_file)
+        return urllib3.ProxyManager(network.proxy, ssl_context=context, proxy_ssl_context=context)
+    return urllib3.PoolManager(ssl_context=context)
+
+
+@contextmanager
+def _cut_off(pool: PoolManager, url: str, seconds: float) -> Iterator[None]:
+    """Shut the connection down at the deadline: a server that keeps sending is never waited for by a read timeout."""
+    opened: list[HTTPConnection] = []
+    here = pool.connection_from_url(url)
+    make = here.ConnectionCls
+
+    def connect(**given: Any) -> HTTPConnection:
+        opened.append(make(**given))  # type: ignore[arg-type]  # it is one of urllib3's own classes
+        return opened[-1]
+
+    def cut() -> None:
+        for connection in opened:
+            with suppress(OSError, AttributeError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    here.ConnectionCls = connect  # type: ignore[assignment]  # it is only ever called
+    timer = Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    """Trust the given authorities, else the system's, else certifi's; ``SSL_CERT_FILE`` and the like add none."""
+    import ssl
+
+    import certifi
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    system = ssl.get_default_verify_paths()
+    file = ca_file or system.openssl_cafile
+    if ca_file or os.path.isfile(file):
+        context.load_verify_locations(cafile=file)
+    elif os.path.isdir(system.openssl_capath) and os.listdir(system.openssl_capath):
+        context.load_verify_locations(capath=system.openssl_capath)
+    else:
+        context.load_verify_locations(cafile=certifi.where())
+    return context
 
 
 def _read(response: BaseHTTPResponse, url: str, deadline: Deadline) -> bytes:

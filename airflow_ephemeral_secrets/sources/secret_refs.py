@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Annotated
+
+from msgspec import Meta
 
 from airflow_ephemeral_secrets.clock import Deadline
-from airflow_ephemeral_secrets.errors import SourceUnavailable
-from airflow_ephemeral_secrets.sources.aws_client import Endpoint, Region, call, client
-from airflow_ephemeral_secrets.sources.base import Network, SecretReference
-from airflow_ephemeral_secrets.sources.files import read_text
+from airflow_ephemeral_secrets.errors import SourceFailed, SourceUnavailable
+from airflow_ephemeral_secrets.sources.aws_client import Region, Service
+from airflow_ephemeral_secrets.sources.base import Endpoint, Network, SecretReference
+from airflow_ephemeral_secrets.sources.files import AbsolutePath, read_text
 
 LARGEST = 64 * 1024
 
@@ -21,7 +24,7 @@ class EnvironmentReference(SecretReference, frozen=True, kw_only=True, tag="env"
     :param name: the variable
     """
 
-    name: str
+    name: Annotated[str, Meta(pattern=r"^[^=\x00\n]+(?!\n)$", description="the name of an environment variable")]
 
     def read(self, network: Network, deadline: Deadline) -> str:
         value = os.environ.get(self.name, "")
@@ -39,7 +42,7 @@ class FileReference(SecretReference, frozen=True, kw_only=True, tag="file"):
     :param path: an absolute path
     """
 
-    path: str
+    path: AbsolutePath
 
     def read(self, network: Network, deadline: Deadline) -> str:
         return read_text(self.path, LARGEST, "secret file")
@@ -63,7 +66,7 @@ class AwsSecretsManagerReference(SecretReference, frozen=True, kw_only=True, tag
     endpoint_url: Endpoint | None = None
 
     def read(self, network: Network, deadline: Deadline) -> str:
-        manager = client(
+        manager = Service(
             "secretsmanager",
             region=self.region,
             profile=self.profile,
@@ -72,8 +75,10 @@ class AwsSecretsManagerReference(SecretReference, frozen=True, kw_only=True, tag
             deadline=deadline,
         )
         what = f"secretsmanager:GetSecretValue of {self.secret_id}"
-        answer = call(lambda: manager.get_secret_value(SecretId=self.secret_id), what)
+        answer = manager.call("get_secret_value", what, SecretId=self.secret_id)
         value = answer.get("SecretString")
+        if "Name" not in answer:
+            raise SourceFailed(f"{what}: an answer that makes no sense", code="bad_answer")
         if not isinstance(value, str) or not value:
             raise SourceUnavailable(f"{what}: it holds no text", code="secret_missing")
         return _member(value, self.json_key, what) if self.json_key else value

@@ -16,7 +16,7 @@ class Static(Source, frozen=True, kw_only=True, tag="static"):
     :param token: a token or API key; or
     :param username: a login, with
     :param password: its password
-    :param ttl: seconds after which a process reads the reference again
+    :param ttl: how long a process holds it before it reads the reference again
     """
 
     ttl: Duration = "5m"

@@ -183,7 +183,14 @@ def test_broken_configuration(capsys: pytest.CaptureFixture[str], tmp_path: Path
 )
 def test_airflows_settings(server: Setting | None, worker: Setting | None, words: list[str]) -> None:
     """Settings of Airflow's that would make us fail, or not be asked, are found."""
-    assert [finding.what for finding in checks.airflow_settings(server, worker)] == words
+    assert [finding.what for finding in checks.airflow_settings(server, worker, "CeleryExecutor")] == words
+
+
+@pytest.mark.parametrize(("server", "found"), [(None, 1), (Setting("secrets", OURS, {}, False), 0)])
+def test_local_executor_needs_both_sections(server: Setting | None, found: int) -> None:
+    """LocalExecutor writes task logs unmasked to the scheduler's output, unless the scheduler has this backend too."""
+    worker = Setting("workers", OURS, {}, False)
+    assert len(list(checks.airflow_settings(server, worker, "LocalExecutor"))) == found
 
 
 @pytest.mark.parametrize(("value", "found"), [("True", 1), ("False", 0), (None, 0)])
