@@ -19,7 +19,7 @@ CAUSES = {
     "timed_out": r"by source 'timed-out': .*no answer (in time|within 3 s)",
     "garbage": r"by source 'garbage': sts:AssumeRole of .*: .*(makes no sense|not a set of credentials)",
     "missing_package": r"boto3 is not installed on this worker; try: pip install 'airflow-ephemeral-secrets\[aws\]'",
-    "missing_secret": r"secret file /nonexistent/secret cannot be opened: no such file or directory",
+    "missing_secret": r"secret file /nonexistent/secret cannot be read: no such file or directory",
     "unfilled": r"the recipe needs \{team\}, which a caller in a task process does not have here",
 }
 

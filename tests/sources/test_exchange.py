@@ -1,0 +1,260 @@
+"""One bounded exchange: what is sent, what is taken, and what in the environment could steer it."""
+
+from __future__ import annotations
+
+import gzip
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from airflow_ephemeral_secrets.clock import Deadline, SystemClock
+from airflow_ephemeral_secrets.errors import SourceFailed
+from airflow_ephemeral_secrets.sources.base import Network
+from airflow_ephemeral_secrets.sources.exchange import LARGEST_BODY, Answer, exchange, host
+from airflow_ephemeral_secrets.testing import FakeClock
+from tests.peers.rogue import Rogue, deaf, reply, response, say, tunnel
+from tests.peers.tls import serving
+
+CANARY = "canary-of-an-exchange"
+PLAIN = Network()
+
+
+def send(
+    url: str, *, network: Network = PLAIN, body: bytes | None = b"a body", seconds: float = 10.0, **headers: str
+) -> Answer:
+    deadline = Deadline(SystemClock(), seconds)
+    return exchange("POST", url, headers=headers, body=body, network=network, deadline=deadline)
+
+
+def failure(url: str, *, network: Network = PLAIN, seconds: float = 10.0) -> SourceFailed:
+    with pytest.raises(SourceFailed) as caught:
+        send(url, network=network, seconds=seconds)
+    return caught.value
+
+
+def test_carries_a_request_and_an_answer() -> None:
+    """The method, path, headers and body arrive as given; status, headers and body come back as they are."""
+    with Rogue(reply(b"an answer", status=418, X_Amzn_RequestId="r1")) as server:
+        answer = send(f"{server.url}/a/path?and=query", Content_Type="text/x-test")
+
+    (request,) = server.requests
+    assert (request.method, request.target, request.body) == ("POST", "/a/path?and=query", b"a body")
+    assert request.headers["Content_Type"] == "text/x-test"
+    assert (answer.status, answer.headers["x-amzn-requestid"], answer.body) == (418, "r1", b"an answer")
+
+
+def test_answer_can_be_printed() -> None:
+    """The body is not part of how an answer shows itself."""
+    answer = Answer(200, {"x": CANARY}, CANARY.encode())
+
+    assert repr(answer) == f"Answer(status=200, {len(CANARY)} bytes)"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(("size", "fits"), [(0, True), (LARGEST_BODY, True), (LARGEST_BODY + 1, False)])
+def test_largest_body(size: int, fits: bool, chunked: bool) -> None:
+    """A body of 64 KiB is taken whole, one byte more is refused, whether its length is announced or not."""
+    raw = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size:x}\r\n".encode() + b"x" * size + b"\r\n0\r\n\r\n"
+    whole = raw.replace(b"0\r\n\r\n0\r\n\r\n", b"0\r\n\r\n") if chunked else response(b"x" * size)
+    with Rogue(say(whole)) as server:
+        if fits:
+            assert send(server.url).body == b"x" * size
+        else:
+            assert failure(server.url).code == "too_large"
+
+
+def test_compressed_body_stays_compressed() -> None:
+    """No compression was asked for, so nothing is decompressed, however small it came."""
+    bomb = gzip.compress(b"\0" * 10_000_000)
+    with Rogue(reply(bomb, Content_Encoding="gzip")) as server:
+        assert send(server.url).body == bomb
+
+    assert server.requests[0].headers["Accept-Encoding"] in (None, "identity")
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308])
+def test_redirect_is_never_followed(status: int) -> None:
+    """Any 3xx is an error, and whoever it points to is not asked."""
+    with Rogue(reply()) as other, Rogue(reply(CANARY.encode(), status=status, Location=other.url)) as server:
+        error = failure(server.url)
+
+    assert error.code == "redirect"
+    assert str(status) in str(error)
+    assert other.connections == 0
+
+
+def test_cookies_are_not_kept() -> None:
+    """Two exchanges know nothing of each other."""
+    with Rogue(reply(Set_Cookie=f"session={CANARY}")) as server:
+        send(server.url)
+        send(server.url)
+
+    assert [request.headers["Cookie"] for request in server.requests] == [None, None]
+
+
+def test_no_time_left_is_no_request() -> None:
+    """At the deadline nothing is sent any more."""
+    clock = FakeClock()
+    deadline = Deadline(clock, 10)
+    clock.advance(10)
+    with Rogue(reply()) as server, pytest.raises(SourceFailed) as caught:
+        exchange("POST", server.url, headers={}, body=None, network=PLAIN, deadline=deadline)
+
+    assert caught.value.code == "timeout"
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:{port}", "http://127.0.0.1:{port}"])
+def test_deadline_bounds_handshake_and_answer(url: str) -> None:
+    """A server that says nothing is left at the deadline, before and after the handshake."""
+    with Rogue(deaf) as server:
+        error = failure(url.format(port=server.port), seconds=0.2)
+        assert server.deserted(2)
+
+    assert (error.code, error.message) == ("timeout", f"127.0.0.1:{server.port}: no answer in time")
+
+
+def test_plain_http_is_for_loopback_only() -> None:
+    """Whatever names the URL, what proves the worker is not sent in the clear."""
+    with Rogue(reply()) as proxy, pytest.raises(SourceFailed):
+        send("http://sts.test/", network=Network(proxy=proxy.url))
+
+    assert proxy.requests == []
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://sts.test", "sts.test"),
+        ("https://sts.test:8443/path@x?y#z", "sts.test:8443"),
+        (f"https://user:{CANARY}@sts.test/", "sts.test"),
+    ],
+)
+def test_names_the_host_only(url: str, name: str) -> None:
+    """Messages name who was asked, without path, query or login."""
+    assert host(url) == name
+
+
+# The environment
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_proxies_of_the_environment_are_not_used(
+    tls: bool, authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that some variable names sees nothing of a request."""
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with Rogue(reply()) as proxy, Rogue(reply(b"direct"), tls=serving(authority) if tls else None) as server:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        assert send(server.url, network=Network(ca_file=ca_file)).body == b"direct"
+
+    assert proxy.connections == 0
+
+
+def test_netrc_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ``.netrc`` adds no login to a request and replaces none."""
+    (tmp_path / ".netrc").write_text(f"machine 127.0.0.1 login airflow password {CANARY}\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    with Rogue(reply()) as server:
+        send(server.url)
+        send(server.url, Authorization="AWS4-HMAC-SHA256 ours")
+
+    assert [request.headers["Authorization"] for request in server.requests] == [None, "AWS4-HMAC-SHA256 ours"]
+
+
+# TLS
+
+
+def test_trusts_the_configured_authority(authority: trustme.CA, ca_file: str) -> None:
+    """``network.ca_file`` is whom we trust, whatever the environment says."""
+    with Rogue(reply(b"trusted"), tls=serving(authority)) as server:
+        assert send(server.url, network=Network(ca_file=ca_file)).body == b"trusted"
+
+
+def untrusted(authority: trustme.CA) -> ssl.SSLContext:
+    return serving(trustme.CA())
+
+
+def of_another_host(authority: trustme.CA) -> ssl.SSLContext:
+    return serving(authority, "sts.test")
+
+
+def expired(authority: trustme.CA) -> ssl.SSLContext:
+    return serving(authority, expired=True)
+
+
+@pytest.mark.parametrize("make", [untrusted, of_another_host, expired])
+def test_refuses_other_certificates(
+    make: Callable[[trustme.CA], ssl.SSLContext], authority: trustme.CA, ca_file: str
+) -> None:
+    """A certificate of another authority, of another host or of the past is refused before anything is sent."""
+    with Rogue(reply(), tls=make(authority)) as server:
+        error = failure(server.url, network=Network(ca_file=ca_file))
+
+    assert (error.code, error.hint) == ("tls", "network.ca_file")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"])
+def test_authorities_of_the_environment_are_not_trusted(
+    name: str, authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle that some variable names neither adds trust nor takes it away."""
+    with Rogue(reply(b"trusted"), tls=serving(authority)) as server:
+        monkeypatch.setenv(name, ca_file)
+        assert failure(server.url).code == "tls"
+        monkeypatch.setenv(name, "/nowhere/ca.pem")
+        assert send(server.url, network=Network(ca_file=ca_file)).body == b"trusted"
+
+
+# The configured proxy
+
+
+def test_configured_proxy_is_used() -> None:
+    """``network.proxy`` gets every request."""
+    with Rogue(reply(b"by proxy")) as proxy, Rogue(reply()) as server:
+        assert send(f"{server.url}/path", network=Network(proxy=proxy.url)).body == b"by proxy"
+
+    assert proxy.requests[0].target == f"{server.url}/path"
+    assert server.connections == 0
+
+
+def test_configured_proxy_sees_only_a_tunnel(authority: trustme.CA, ca_file: str) -> None:
+    """Through a proxy, TLS ends at the provider: the proxy learns its name and nothing of the request."""
+    with Rogue(tunnel) as proxy, Rogue(reply(b"by tunnel"), tls=serving(authority)) as server:
+        network = Network(proxy=proxy.url, ca_file=ca_file)
+        assert send(server.url, network=network, Authorization=CANARY).body == b"by tunnel"
+
+    (request,) = proxy.requests
+    assert (request.method, request.target) == ("CONNECT", f"127.0.0.1:{server.port}")
+    assert CANARY not in request.everything
+    assert server.requests[0].headers["Authorization"] == CANARY
+
+
+def test_configured_proxy_is_not_believed(authority: trustme.CA) -> None:
+    """The provider's certificate is checked behind a proxy too."""
+    with Rogue(tunnel) as proxy, Rogue(reply(), tls=serving(authority)) as server:
+        error = failure(server.url, network=Network(proxy=proxy.url))
+
+    assert error.code == "tls"
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_configured_proxy_that_refuses(scheme: str) -> None:
+    """A proxy that says no, or is not there, is a failure; its answer and login are not told."""
+    with Rogue(reply(CANARY.encode(), status=407)) as proxy:
+        network = Network(proxy=proxy.url.replace("://", f"://user:{CANARY}@"))
+        if scheme == "https":
+            error = failure("https://sts.test", network=network)
+            assert error.code == "unreachable"
+            assert CANARY not in str(error)
+        else:
+            assert send("http://127.0.0.1:1", network=network).status == 407
+    assert failure(f"{scheme}://127.0.0.1:1", network=network).code == "unreachable"
