@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.http.hooks.http import _process_extra_options_from_connection
+from airflow.sdk import Connection
 
 from airflow_ephemeral_secrets.credential import BasicCredential, BearerToken
 from airflow_ephemeral_secrets.reading import SecretName
-from airflow_ephemeral_secrets.shapes.http import Http
+from airflow_ephemeral_secrets.shapes.http import HOOK_KEYS, Http
 from tests.shapes.conformance import ShapeConformance, secret
 
 TOKEN = BearerToken(token="a-token")
@@ -161,6 +163,13 @@ def test_what_the_hook_would_get_wrong(fields: dict[str, Any], path: str) -> Non
 def test_what_the_hook_gets_right(fields: dict[str, Any]) -> None:
     """Loopback needs no TLS, and the hook's own keys are of the hook's own types."""
     assert Http(source="s", **fields).problems() == []
+
+
+def test_hook_takes_its_own_keys() -> None:
+    """No key of extra that we take for the hook's own leaves as a header."""
+    connection = Connection(conn_id="c", conn_type="http", extra=json.dumps(dict.fromkeys(HOOK_KEYS, "x")))
+
+    assert _process_extra_options_from_connection(connection, {})[0] == {}
 
 
 # .netrc

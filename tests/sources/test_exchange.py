@@ -11,11 +11,11 @@ import pytest
 import trustme
 
 from airflow_ephemeral_secrets.clock import Deadline, SystemClock
-from airflow_ephemeral_secrets.errors import SourceFailed
+from airflow_ephemeral_secrets.errors import MintError, SourceFailed
 from airflow_ephemeral_secrets.sources.base import Network
 from airflow_ephemeral_secrets.sources.exchange import LARGEST_BODY, Answer, exchange, host
 from airflow_ephemeral_secrets.testing import FakeClock
-from tests.peers.rogue import Rogue, deaf, reply, response, say, tunnel
+from tests.peers.rogue import Rogue, Script, close, deaf, drip, reply, response, say, tunnel
 from tests.peers.tls import serving
 
 CANARY = "canary-of-an-exchange"
@@ -29,8 +29,8 @@ def send(
     return exchange("POST", url, headers=headers, body=body, network=network, deadline=deadline)
 
 
-def failure(url: str, *, network: Network = PLAIN, seconds: float = 10.0) -> SourceFailed:
-    with pytest.raises(SourceFailed) as caught:
+def failure(url: str, *, network: Network = PLAIN, seconds: float = 10.0) -> MintError:
+    with pytest.raises(MintError) as caught:
         send(url, network=network, seconds=seconds)
     return caught.value
 
@@ -117,6 +117,27 @@ def test_deadline_bounds_handshake_and_answer(url: str) -> None:
     assert (error.code, error.message) == ("timeout", f"127.0.0.1:{server.port}: no answer in time")
 
 
+@pytest.mark.parametrize(
+    ("tls", "proxied"), [(False, False), (True, False), (True, True)], ids=["http", "https", "tunnel"]
+)
+def test_deadline_ends_a_busy_server(tls: bool, proxied: bool, authority: trustme.CA, ca_file: str) -> None:
+    """A server that never lets a read time out is cut off at the deadline all the same."""
+    busy = drip(b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000, seconds=0.001)
+    with Rogue(tunnel) as proxy, Rogue(busy, tls=serving(authority) if tls else None) as server:
+        network = Network(ca_file=ca_file, proxy=proxy.url if proxied else None)
+        assert failure(server.url, network=network, seconds=0.3).code == "timeout"
+        assert server.deserted(2)
+        assert proxy.deserted(2)
+
+
+@pytest.mark.parametrize("script", [close, say(b""), say(response(b"all of it")[:-1])])
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_broken_off_is_not_distrust(script: Script, tls: bool, authority: trustme.CA, ca_file: str) -> None:
+    """A connection that ends too early may come again; only a certificate is a matter of trust."""
+    with Rogue(script, tls=serving(authority) if tls else None) as server:
+        assert failure(server.url, network=Network(ca_file=ca_file)).code == "unreachable"
+
+
 def test_plain_http_is_for_loopback_only() -> None:
     """Whatever names the URL, what proves the worker is not sent in the clear."""
     with Rogue(reply()) as proxy, pytest.raises(SourceFailed):
@@ -201,7 +222,18 @@ def test_refuses_other_certificates(
     assert server.requests == []
 
 
-@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"])
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_unusable_authority_is_named(content: str | None, tmp_path: Path) -> None:
+    """Where ``network.ca_file`` itself is at fault, nobody looks for it in the network."""
+    path = tmp_path / "ca.pem"
+    if content:
+        path.write_text(content)
+    error = failure("https://127.0.0.1:1", network=Network(ca_file=str(path)))
+
+    assert "network.ca_file" in str(error)
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_authorities_of_the_environment_are_not_trusted(
     name: str, authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

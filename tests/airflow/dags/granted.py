@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 from urllib.parse import quote
 
 from airflow.providers.http.operators.http import HttpOperator
@@ -28,7 +29,17 @@ def granted():
     careless()
     BashOperator(task_id="template", bash_command="echo '{{ conn.api.host }} {{ var.value.API_TOKEN }}'; echo DONE")
     HttpOperator(task_id="call", http_conn_id="api", endpoint="/orders", method="GET")
-    HttpOperator(task_id="call_deferred", http_conn_id="api", endpoint="/orders", method="GET", deferrable=True)
+    HttpOperator(
+        task_id="call_deferred",
+        http_conn_id="api",
+        endpoint="/orders",
+        method="GET",
+        deferrable=True,
+        # a trigger this quick may fire before the scheduler has noted that its task is deferred, and it takes the task
+        # for lost
+        retries=5,
+        retry_delay=timedelta(seconds=1),
+    )
 
 
 granted()
