@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from airflow_ephemeral_secrets.caller import Caller, Process
+from airflow_ephemeral_secrets.masking import Masks, compact
+
+_compacted: dict[str, str] = {}
 
 
 def home() -> str:
@@ -79,18 +84,80 @@ def _setting(section: str, key: str, kwargs_key: str) -> Setting | None:
     return Setting(section, path, {**({} if faulty else kwargs), **overrides}, faulty)
 
 
-def mask(forms: list[str]) -> None:
+def mask(masks: Masks) -> None:
     """Register secrets with Airflow's masker, here and in the supervisor that writes the task log."""
     from airflow.sdk.log import mask_secret
 
-    mask_secret(list(forms))
+    if not _add_patterns(masks):
+        mask_secret(list(masks.forms))
+    elif comms := _comms():
+        with suppress(Exception):
+            comms.send(_message(masks))
 
 
-async def amask(forms: list[str]) -> None:
+async def amask(masks: Masks) -> None:
     """Do the same from an event loop, where a synchronous message to the supervisor could deadlock."""
     from airflow.sdk.log import amask_secret
 
-    await amask_secret(list(forms))
+    if not _add_patterns(masks):
+        await amask_secret(list(masks.forms))
+    elif comms := _comms():
+        with suppress(Exception):
+            await comms.asend(_message(masks))
+
+
+def unmask(texts: list[str]) -> None:
+    """Take the patterns of dead secrets out of the masker of this process."""
+    masker = _masker()
+    if masker is not None:
+        masker.patterns.difference_update(map(re.escape, texts))
+        _compile(masker)
+
+
+def _add_patterns(masks: Masks) -> bool:
+    """
+    Add patterns to the masker of this process as its ``add_mask`` would, but compile them once and cheaply.
+
+    :return: whether Airflow's masker has the shape we know
+    """
+    masker = _masker()
+    if masker is None:
+        return False
+    long_enough = [text for text in (*masks.forms, *masks.also) if len(text) >= masker.min_length_to_mask]
+    _compacted.update((re.escape(text), compact(text)) for text in long_enough)
+    masker.patterns.update(map(re.escape, long_enough))
+    _compile(masker)
+    return True
+
+
+def _compile(masker: Any) -> None:
+    for pattern in _compacted.keys() - masker.patterns:
+        del _compacted[pattern]
+    longest_first = sorted(masker.patterns, key=len, reverse=True)
+    texts = [_compacted.get(pattern, pattern) for pattern in longest_first]
+    masker.replacer = re.compile("|".join(texts)) if texts else None
+
+
+def _masker() -> Any:
+    """Find the task SDK's masker, if it is what we know; where an adapter is set, its own way is the right one."""
+    try:
+        from airflow.sdk._shared.secrets_masker import _secrets_masker
+
+        masker = _secrets_masker()
+    except ImportError:
+        return None
+    known = isinstance(getattr(masker, "patterns", None), set) and hasattr(masker, "replacer")
+    return masker if known and getattr(masker, "secret_mask_adapter", None) is None else None
+
+
+def _comms() -> Any:
+    return _module_attribute("airflow.sdk.execution_time.task_runner", "SUPERVISOR_COMMS")
+
+
+def _message(masks: Masks) -> Any:
+    from airflow.sdk.execution_time.comms import MaskSecret
+
+    return MaskSecret(value=list(masks.forms))
 
 
 def mask_component_log() -> None:
@@ -116,7 +183,7 @@ def process() -> Process:
     A live link to a supervisor decides first: a LocalExecutor task inherits the scheduler's
     ``_AIRFLOW_PROCESS_CONTEXT=server``.
     """
-    comms = _module_attribute("airflow.sdk.execution_time.task_runner", "SUPERVISOR_COMMS")
+    comms = _comms()
     if comms is None:
         return "server" if os.environ.get("_AIRFLOW_PROCESS_CONTEXT") == "server" else "script"
     dag_context = _module_attribute("airflow.sdk.definitions._internal.contextmanager", "DagContext")

@@ -7,7 +7,7 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
@@ -100,6 +100,12 @@ class Audit:
         told = {"outcome": "grant", "issued_at": _time(start.wall), **_credential(got[0]), "lease_id": lease_id(got[0])}
         self._write("mint", event, start, told, logging.INFO)
 
+    def invalidated(self, lease_ids: Iterable[str]) -> None:
+        """Note what was forgotten before its end."""
+        for gone in lease_ids:
+            wall = self._clock.now().wall
+            self._line({"time": _time(wall), "event": "invalidation", "lease_id": gone, **_here()}, logging.INFO)
+
     def _heard(self, level: int) -> bool:
         return self._path is not None or log.isEnabledFor(level)
 
@@ -107,17 +113,13 @@ class Audit:
         if not self._heard(level):
             return
         now = self._clock.now()
-        line = _encode(
-            {
-                "time": _time(now.wall),
-                "event": kind,
-                **event.facts(),
-                **told,
-                "duration_ms": round((now.boot - start.boot) * 1000, 3),
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-            }
+        took = round((now.boot - start.boot) * 1000, 3)
+        self._line(
+            {"time": _time(now.wall), "event": kind, **event.facts(), **told, "duration_ms": took, **_here()}, level
         )
+
+    def _line(self, facts: dict[str, Any], level: int) -> None:
+        line = _encode(facts)
         log.log(level, "%s", line.decode())
         if self._path:
             self._append(line + b"\n")
@@ -140,6 +142,10 @@ class Audit:
             if warn:
                 reason = os.strerror(error.errno).lower() if error.errno else error
                 logging.getLogger(__name__).warning("audit file %s: %s; its lines are lost", self._path, reason)
+
+
+def _here() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid()}
 
 
 def _time(wall: float) -> str:

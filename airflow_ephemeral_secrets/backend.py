@@ -24,7 +24,7 @@ from airflow_ephemeral_secrets.shapes.base import ConnectionSpec
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-_masker = Masker(_airflow.mask)
+_masker = Masker(_airflow.mask, _airflow.unmask)
 _told: set[tuple[int, str]] = set()
 
 
@@ -84,9 +84,10 @@ class EphemeralSecretsBackend(BaseSecretsBackend):
         spec = await asyncio.to_thread(self._resolve_connection, conn_id, team_name)
         if spec is None:
             return None
-        if unknown := _masker.unknown(spec.secrets):
-            await _airflow.amask(unknown)
-            _masker.remember(spec.secrets)
+        masks = spec.masks()
+        if not _masker.known(masks):
+            await _airflow.amask(masks)
+            _masker.remember(masks)
         return self._get_connection_class()(conn_id=conn_id, **spec.fields())
 
     def get_variable(self, key: str, team_name: str | None = None) -> str | None:
@@ -99,13 +100,13 @@ class EphemeralSecretsBackend(BaseSecretsBackend):
         value = self._resolve_variable(key, team_name)
         if value is None:
             return None
-        _masker.mask(value.secrets)
+        _masker.mask(value.masks)
         return value.text
 
     def _connection(self, conn_id: str, team_name: str | None) -> ConnectionSpec | None:
         spec = self._resolve_connection(conn_id, team_name)
         if spec is not None:
-            _masker.mask(spec.secrets)
+            _masker.mask(spec.masks())
         return spec
 
     def _resolve_connection(self, conn_id: str, team_name: str | None) -> ConnectionSpec | None:

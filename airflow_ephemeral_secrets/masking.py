@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import threading
 from collections.abc import Callable, Iterable
-from hashlib import sha256
+from typing import NamedTuple
 from urllib.parse import quote
 
-from cachetools import LRUCache
+from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK, Clock
 
 REMEMBERED = 1_000
+GRACE = 60.0
+LONG, END = 128, 32
 
 
 def basic(login: str, password: str) -> str:
@@ -46,34 +50,79 @@ def adapt(secret: str) -> list[str]:
     return [form for form in forms([secret]) if form != secret]
 
 
+def compact(form: str) -> str:
+    """
+    Write a regular expression for a secret that costs little to compile.
+
+    A long one is its head, its tail and so many characters between them: compiling 1,200 literal characters takes
+    3 ms, and Airflow's masker is one expression of all secrets, compiled anew for each.
+    """
+    if len(form) < LONG or "\n" in form:
+        return re.escape(form)
+    return f"{re.escape(form[:END])}.{{{len(form) - 2 * END}}}{re.escape(form[-END:])}"
+
+
+class Masks(NamedTuple):
+    """
+    What to keep out of logs for one credential.
+
+    :param forms: every form of its secrets
+    :param also: what Airflow's own masking will add for the Connection that holds it
+    :param until: when it dies, by the boot clock
+    """
+
+    forms: tuple[str, ...]
+    also: tuple[str, ...] = ()
+    until: float = float("inf")
+
+    def __repr__(self) -> str:
+        return f"Masks({len(self.forms)} forms)"
+
+
 class Masker:
     """
-    Register forms with Airflow's masker, each set once.
+    Register forms with Airflow's masker, each set once, and drop those of dead credentials.
 
     Every new pattern makes Airflow recompile its whole expression and send a message to the supervisor, so a set that
-    was registered before is not registered again.
+    was registered before is not registered again. A process that lives long would collect the patterns of every token
+    it ever had, so with each new set the dead ones go.
 
-    :param register: hands a list of strings to Airflow's masker
+    :param register: hands new masks to Airflow's masker
+    :param forget: takes strings out of Airflow's masker of this process
+    :param clock: its boot clock says what is dead
     """
 
-    def __init__(self, register: Callable[[list[str]], None]) -> None:
+    def __init__(
+        self,
+        register: Callable[[Masks], None],
+        forget: Callable[[list[str]], None] = lambda _: None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._register = register
-        self._known: LRUCache[bytes, None] = LRUCache(REMEMBERED)
+        self._forget = forget
+        self._clock = clock
+        self._mutex = threading.Lock()
+        self._known: dict[tuple[str, ...], Masks] = {}
 
-    def unknown(self, secret_forms: tuple[str, ...]) -> list[str]:
-        """List the forms to register: all of them, or none if this very set was registered in this process."""
-        return [] if self._digest(secret_forms) in self._known else list(secret_forms)
+    def known(self, masks: Masks) -> bool:
+        """Say whether this very set is registered in this process."""
+        return masks.forms in self._known
 
-    def remember(self, secret_forms: tuple[str, ...]) -> None:
-        """Note that these forms are registered."""
-        self._known[self._digest(secret_forms)] = None
+    def remember(self, masks: Masks) -> None:
+        """Note that a set is registered, and drop those whose credentials are dead, or too many."""
+        with self._mutex:
+            now = self._clock.now().boot
+            dead = [forms for forms, known in self._known.items() if known.until + GRACE < now]
+            room = max(0, len(self._known) - len(dead) - REMEMBERED + 1)
+            dead += [forms for forms in list(self._known)[: room + len(dead)] if forms not in dead][:room]
+            gone = [text for forms in dead for text in (*forms, *self._known.pop(forms).also)]
+            self._known[masks.forms] = masks
+            kept = {text for known in self._known.values() for text in (*known.forms, *known.also)}
+        if gone := [text for text in gone if text not in kept]:
+            self._forget(gone)
 
-    def mask(self, secret_forms: tuple[str, ...]) -> None:
-        """Register these forms, unless they are."""
-        if new := self.unknown(secret_forms):
-            self._register(new)
-            self.remember(secret_forms)
-
-    @staticmethod
-    def _digest(secret_forms: tuple[str, ...]) -> bytes:
-        return sha256("\0".join(secret_forms).encode()).digest()
+    def mask(self, masks: Masks) -> None:
+        """Register a set, unless it is."""
+        if not self.known(masks):
+            self._register(masks)
+            self.remember(masks)

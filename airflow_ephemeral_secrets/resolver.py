@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 from cachetools import TTLCache
 from msgspec import Struct
 
@@ -20,7 +21,7 @@ from airflow_ephemeral_secrets.config import Config
 from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.errors import EphemeralSecretsError, MintError
 from airflow_ephemeral_secrets.leases.cache import Held, LeaseCache, within
-from airflow_ephemeral_secrets.masking import forms
+from airflow_ephemeral_secrets.masking import Masks, forms
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.recipe import Recipe
@@ -31,10 +32,10 @@ SECRETS_HELD = 300.0
 
 
 class Value(NamedTuple):
-    """The value of a variable and the forms to mask."""
+    """The value of a variable and what to mask."""
 
     text: str
-    secrets: tuple[str, ...]
+    masks: Masks
 
     def __repr__(self) -> str:
         return "Value(...)"
@@ -82,7 +83,8 @@ class Resolver:
         assert isinstance(shape, Shape)
         deadline = self._deadline()
         held = self.lease(recipe, conn_id, caller, deadline)
-        return shape.render(held.lease.credential, lambda name: self._secret(recipe, name, deadline))
+        spec = shape.render(held.lease.credential, lambda name: self._secret(recipe, name, deadline))
+        return msgspec.structs.replace(spec, until=held.lease.issued_boot + held.lease.life)
 
     def variable(self, key: str, caller: Caller) -> Value | None:
         """
@@ -96,9 +98,9 @@ class Resolver:
             return None
         shape = recipe.shape
         assert isinstance(shape, VariableShape)
-        credential = self.lease(recipe, key, caller, self._deadline()).lease.credential
-        text = fill(shape.value, credential)
-        return Value(text, forms((*credential.secrets(), text)))
+        lease = self.lease(recipe, key, caller, self._deadline()).lease
+        text = fill(shape.value, lease.credential)
+        return Value(text, Masks(forms((*lease.credential.secrets(), text)), until=lease.issued_boot + lease.life))
 
     def lease(self, recipe: Recipe, name: str, caller: Caller, deadline: Deadline) -> Held:
         """
@@ -146,6 +148,27 @@ class Resolver:
         )
         steps.append(Step("lease", True, f"key {key[:12]}, {state}"))
         return steps
+
+    def invalidate(self, lease_id: str) -> list[str]:
+        """
+        Forget a lease if it is still held; the next lookup mints.
+
+        :return: the ids of what was forgotten
+        """
+        gone = [lease_id] if self.leases.invalidate(lease_id) else []
+        self.audit.invalidated(gone)
+        return gone
+
+    def flush(self) -> list[str]:
+        """
+        Forget every lease of this host.
+
+        :return: their ids
+        """
+        gone = [lease.lease_id for lease in self.leases.leases().values()]
+        self.leases.clear()
+        self.audit.invalidated(gone)
+        return gone
 
     def close(self) -> None:
         """Let go of what this process holds open."""

@@ -106,7 +106,7 @@ def minting(
         asked=asked or clock.now(),
         deadline=Deadline(clock, 10),
         network=network or Network(),
-        secret=secret or none,
+        secret=none if secret is None else secret,
     )
 
 

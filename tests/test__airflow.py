@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from airflow.sdk.execution_time import task_runner
 
 from airflow_ephemeral_secrets import _airflow
 from airflow_ephemeral_secrets.caller import Caller
+from airflow_ephemeral_secrets.masking import Masks, forms
 
 FACTS = {"dag_id": "d", "task_id": "t", "run_id": "r", "try_number": 2, "map_index": 3}
 ENVIRONMENT = {
@@ -157,3 +159,71 @@ def test_component_log_gets_airflows_mask_once() -> None:
         structlog.configure(processors=before)
     assert processors[0] is mask_logs
     assert processors.count(mask_logs) == 1
+
+
+@pytest.fixture
+def masker() -> Iterator[Any]:
+    """The task SDK's own masker, empty before and after."""
+    from airflow.sdk._shared.secrets_masker import _secrets_masker
+
+    _secrets_masker().reset_masker()
+    yield _secrets_masker()
+    _secrets_masker().reset_masker()
+
+
+class Supervisor:
+    """Stands at the other end of a task's link, and keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+    async def asend(self, message: Any) -> None:
+        self.sent.append(message)
+
+
+LONG = "A" * 600 + "/b+" + "C" * 600
+MASKS = Masks(forms([LONG, "short-secret"]), (f'{{"token": "{LONG}"}}',))
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_masks_reach_both_maskers(monkeypatch: pytest.MonkeyPatch, masker: Any, asynchronous: bool) -> None:
+    """Every form is masked in this process, and sent in one message to the supervisor, which writes the log."""
+    supervisor = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    if asynchronous:
+        asyncio.run(_airflow.amask(MASKS))
+    else:
+        _airflow.mask(MASKS)
+    (message,) = supervisor.sent
+    assert message.value == list(MASKS.forms)
+    for text in (*MASKS.forms, *MASKS.also):
+        assert masker.redact(f"<{text}>") == "<***>"
+        assert masker.redact(f"{text} and {text}") == "*** and ***"
+
+
+def test_airflows_own_masking_finds_its_work_done(masker: Any) -> None:
+    """What Airflow masks by itself for a Connection is registered before, so that it compiles nothing anew."""
+    _airflow.mask(MASKS)
+    replacer = masker.replacer
+    masker.add_mask(MASKS.also[0])
+    masker.add_mask({"token": LONG})
+    assert masker.replacer is replacer
+
+
+def test_dead_masks_are_taken_out(masker: Any) -> None:
+    """Forgetting takes out the patterns of the dead, and leaves all others."""
+    masker.add_mask("somebody-elses-secret")
+    _airflow.mask(MASKS)
+    _airflow.unmask([*MASKS.forms, *MASKS.also])
+    assert masker.redact(f"somebody-elses-secret {LONG}") == f"*** {LONG}"
+    assert len(masker.patterns) == 1
+
+
+def test_unknown_masker_gets_the_ordinary_call(monkeypatch: pytest.MonkeyPatch, masker: Any) -> None:
+    """Where Airflow's masker is not what we know, or has an adapter of its own, it is asked the ordinary way."""
+    monkeypatch.setattr(masker, "secret_mask_adapter", lambda secret: [secret.upper()])
+    _airflow.mask(Masks(("short-secret",)))
+    assert masker.redact("short-secret SHORT-SECRET") == "*** ***"

@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
 
 from airflow_ephemeral_secrets import _airflow, backend, masking
 from airflow_ephemeral_secrets.backend import CredentialNotGranted, EphemeralSecretsBackend
+from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.sources.static import Static
 
 CONFIG: dict[str, Any] = {
@@ -101,23 +102,25 @@ def test_everything_is_masked_before_it_is_given(
     asked: EphemeralSecretsBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All forms are registered with Airflow's masker, in one call, before the caller has them, and only once."""
-    calls: list[list[str]] = []
+    calls: list[Masks] = []
     monkeypatch.setattr(backend, "_masker", backend.Masker(calls.append))
     for _ in range(2):
-        token = asked.get_connection("api").extra_dejson["Authorization"].removeprefix("Bearer ")
-    (forms,) = calls
-    assert set(masking.forms([token])) == set(forms)
-    assert len(forms) == 3
+        found = asked.get_connection("api")
+    token = found.extra_dejson["Authorization"].removeprefix("Bearer ")
+    (masks,) = calls
+    assert masks.forms == masking.forms([token])
+    assert len(masks.forms) == 3
+    assert masks.also == (found.extra, f"Bearer {token}")
 
 
 def test_asynchronous_masking(asked: EphemeralSecretsBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """In an event loop the masker is awaited, since its synchronous form could deadlock there."""
-    calls: list[list[str]] = []
+    calls: list[Masks] = []
 
-    async def amask(forms: list[str]) -> None:
-        calls.append(forms)
+    async def amask(masks: Masks) -> None:
+        calls.append(masks)
 
-    def never(forms: list[str]) -> None:
+    def never(masks: Masks) -> None:
         raise AssertionError("the synchronous masker was called in an event loop")
 
     monkeypatch.setattr(backend, "_masker", backend.Masker(never))

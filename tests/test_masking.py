@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from urllib.parse import quote, quote_plus
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ephemeral_secrets import masking
+from airflow_ephemeral_secrets.masking import Masker, Masks
+from airflow_ephemeral_secrets.testing import FakeClock
 
 TOKEN = "a/b+c=d"
 
@@ -49,35 +53,66 @@ def test_adapter_gives_other_forms_only() -> None:
 
 def test_same_forms_are_registered_once() -> None:
     """Registering costs a message and a recompilation, so a warm lookup registers nothing."""
-    calls: list[list[str]] = []
-    masker = masking.Masker(calls.append)
+    calls: list[Masks] = []
+    masker = Masker(calls.append)
     for _ in range(3):
-        masker.mask(("one", "two"))
-    masker.mask(("one", "three"))
-    assert calls == [["one", "two"], ["one", "three"]]
+        masker.mask(Masks(("one", "two")))
+    masker.mask(Masks(("one", "three")))
+    assert calls == [Masks(("one", "two")), Masks(("one", "three"))]
 
 
 def test_failed_registration_is_tried_again() -> None:
     """Forms count as registered only when registering them worked."""
-    calls: list[list[str]] = []
+    calls: list[Masks] = []
 
-    def register(forms: list[str]) -> None:
-        calls.append(forms)
+    def register(masks: Masks) -> None:
+        calls.append(masks)
         if len(calls) == 1:
-            raise OSError
+            raise OSError("no link")
 
-    masker = masking.Masker(register)
-    try:
-        masker.mask(("one",))
-    except OSError:
-        masker.mask(("one",))
-    assert calls == [["one"], ["one"]]
+    masker = Masker(register)
+    with pytest.raises(OSError, match="no link"):
+        masker.mask(Masks(("one",)))
+    masker.mask(Masks(("one",)))
+    assert len(calls) == 2
 
 
-def test_forgetting_is_bounded() -> None:
-    """A masker in a process that lives long remembers a bounded number of sets."""
-    masker = masking.Masker(lambda _: None)
-    for number in range(masking.REMEMBERED + 10):
-        masker.mask((f"secret {number}",))
-    assert masker.unknown(("secret 0",)) == ["secret 0"]
-    assert len(masker._known) == masking.REMEMBERED
+def test_masks_of_dead_tokens_go() -> None:
+    """With each new set, those of credentials dead for a minute are dropped, but for what a living one shares."""
+    gone: list[str] = []
+    clock = FakeClock(boot=0.0)
+    masker = Masker(lambda _: None, gone.extend, clock)
+    masker.mask(Masks(("a", "shared"), ("extra of a",), until=100.0))
+    masker.mask(Masks(("b", "shared"), until=500.0))
+    clock.advance(100.0 + masking.GRACE)
+    masker.mask(Masks(("c",), until=900.0))
+    assert gone == []
+    clock.advance(1.0)
+    masker.mask(Masks(("d",), until=900.0))
+    assert gone == ["a", "extra of a"]
+    assert not masker.known(Masks(("a", "shared")))
+    assert masker.known(Masks(("b", "shared")))
+
+
+def test_too_many_masks_go() -> None:
+    """A masker remembers a bounded number of sets, the oldest leaving first."""
+    gone: list[str] = []
+    masker = Masker(lambda _: None, gone.extend)
+    for number in range(masking.REMEMBERED + 3):
+        masker.mask(Masks((f"secret {number}",)))
+    assert gone == ["secret 0", "secret 1", "secret 2"]
+
+
+@pytest.mark.parametrize("length", [1, 127, 128, 129, 1_200])
+def test_compact_matches_the_secret_and_no_other(length: int) -> None:
+    """However a pattern is written, it matches the whole secret and only that."""
+    secret = ("a/b+c.d=" * 200)[:length]
+    pattern = re.compile(masking.compact(secret))
+    assert pattern.sub("***", f"<{secret}>") == "<***>"
+    assert not pattern.search(secret[:-1] + "!")
+    assert not pattern.search("!" + secret[1:])
+
+
+def test_masks_show_nothing() -> None:
+    """Printing a set of masks shows none of them."""
+    assert repr(Masks(("hunter2",))) == "Masks(1 forms)"

@@ -60,8 +60,8 @@ def test_connection_and_variable_share_a_lease() -> None:
     value = asked.variable("TOKEN", CALLER)
     assert value
     assert value.text == "<fake-token-1>"
-    assert "fake-token-1" in value.secrets
-    assert "<fake-token-1>" in value.secrets
+    assert {"fake-token-1", "<fake-token-1>"} <= set(value.masks.forms)
+    assert value.masks.until == 1_000.0 + 900.0
     assert len(source.minted) == 1
 
 

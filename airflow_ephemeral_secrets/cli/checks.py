@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from typing import NamedTuple
 
 from airflow_ephemeral_secrets._airflow import Setting
 from airflow_ephemeral_secrets.clock import Clock, Deadline
 from airflow_ephemeral_secrets.config import Config
-from airflow_ephemeral_secrets.errors import SourceFailed, StoreError
+from airflow_ephemeral_secrets.errors import SourceFailed, SourceUnavailable, StoreError
 from airflow_ephemeral_secrets.installation import Installation
-from airflow_ephemeral_secrets.sources.exchange import exchange
-
-SKEW = 60.0
+from airflow_ephemeral_secrets.sources.exchange import SKEW, exchange, skew
 
 
 class Finding(NamedTuple):
@@ -121,6 +118,9 @@ def endpoints(config: Config, clock: Clock) -> Iterator[Finding]:
     for url in sorted({url for source in config.sources.values() for url in source.endpoints()}):
         try:
             answer = exchange("GET", url, headers={}, body=None, network=config.network, deadline=Deadline(clock, 5.0))
+        except SourceUnavailable as error:
+            yield Finding("endpoints", str(error), "nothing can be minted anywhere", "network.ca_file")
+            return
         except SourceFailed as error:
             if error.code == "redirect":
                 continue
@@ -128,18 +128,11 @@ def endpoints(config: Config, clock: Clock) -> Iterator[Finding]:
                 "endpoints", str(error), "nothing can be minted there", "the network, network.proxy or endpoint_url"
             )
             continue
-        skew = _skew(answer.headers.get("date"), clock)
-        if abs(skew) > SKEW:
+        ahead = skew(answer.headers.get("date"), clock)
+        if abs(ahead) > SKEW:
             yield Finding(
                 "clock",
-                f"this host's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} that of {url}",
+                f"this host's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} that of {url}",
                 "requests are refused, and expiry is misjudged",
                 "time synchronisation (NTP) on this host",
             )
-
-
-def _skew(date: str | None, clock: Clock) -> float:
-    try:
-        return clock.now().wall - parsedate_to_datetime(date).timestamp() if date else 0.0
-    except (TypeError, ValueError):
-        return 0.0

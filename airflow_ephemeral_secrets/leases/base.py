@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -38,9 +39,28 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of what this process holds open."""
 
-    def flight(self, key: LeaseKey) -> AbstractContextManager[bool]:
+    def leases(self) -> Iterable[tuple[LeaseKey, Lease]]:
+        """List what is held."""
+
+    def discard(self, key: LeaseKey, lease_id: str) -> bool:
+        """
+        Forget a lease if it is still the one held for its key; everybody who shares the store does.
+
+        :return: whether it was
+        """
+
+    def clear(self) -> None:
+        """Forget everything; everybody who shares the store does."""
+
+    def epoch(self) -> int:
+        """Give a number that changes whenever something was discarded."""
+
+    def flight(self, key: LeaseKey, until: float) -> AbstractContextManager[bool]:
         """
         Try to become the one who mints for a key: a context whose value says whether we are; never waits.
 
+        Whoever is not done by then is overtaken.
+
+        :param until: when we shall be done, by the boot clock
         :raises StoreError: when it cannot say
         """

@@ -67,6 +67,7 @@ class LeaseCache:
         self._open_host = open_host
         self._host: Store | None = None
         self._host_known = False
+        self._epoch = 0
         self._mutex = threading.Lock()
 
     def acquire(self, key: LeaseKey, mint: Mint, *, deadline: Deadline, hold: float) -> Held:
@@ -80,6 +81,7 @@ class LeaseCache:
         :raises MintError: when nothing living is held and the source gave nothing, to us or to whoever asked for us
         """
         pause = POLL[0]
+        self._heed()
         while True:
             now = self.clock.now()
             held = self._look(key, now)
@@ -96,14 +98,40 @@ class LeaseCache:
                 if living:
                     return living
                 raise SourceFailed(f"no answer within {deadline.seconds:g} s", code="timeout")
-            with self._flight(key) as mine:
+            with self._flight(key, now.boot + deadline.remaining()) as mine:
                 if mine and not self._overtaken(key, held, failure):
-                    return self._refresh(key, mint, deadline, hold, living, failure)
+                    return self._refresh(key, mint, deadline, hold, failure)
             if living and state == "advisory":
                 return living
             if not mine:
                 self.clock.sleep(pause * self.random.uniform(0.5, 1.0))
                 pause = min(POLL[1], pause * 2)
+
+    def invalidate(self, lease_id: str) -> bool:
+        """
+        Forget a lease, in all processes of this host, if it is still the one held for its key.
+
+        For a credential that its target rejects, or that an operator wants gone.
+
+        :return: whether it was held
+        """
+        gone = [key for key, lease in self.leases().items() if lease.lease_id == lease_id]
+        found = [self.memory.discard(key, lease_id) for key in gone]
+        try:
+            found += [self.host.discard(key, lease_id) for key in gone if self.host]
+        except StoreError as error:
+            self._give_up_host(error)
+        return any(found)
+
+    def clear(self) -> None:
+        """Forget everything, in all processes of this host."""
+        for store in (self.memory, self.host):
+            if store:
+                store.clear()
+
+    def leases(self) -> dict[LeaseKey, Lease]:
+        """List what this process and this host hold."""
+        return {key: lease for store in (self.memory, self.host) if store for key, lease in store.leases()}
 
     def peek(self, key: LeaseKey) -> Held | None:
         """Find the best lease at hand, however fresh; nothing is minted, nothing changes."""
@@ -138,6 +166,13 @@ class LeaseCache:
                     self._host_known = True
         return self._host
 
+    def _heed(self) -> None:
+        """Drop what memory holds once something was taken back on this host."""
+        host = self.host
+        if host and (epoch := host.epoch()) != self._epoch:
+            self._epoch = epoch
+            self.memory.clear()
+
     def _give_up_host(self, error: StoreError) -> None:
         with self._mutex:
             host, self._host = self._host, None
@@ -162,13 +197,13 @@ class LeaseCache:
         return (host.failure(key) if host else None) or self.memory.failure(key)
 
     @contextmanager
-    def _flight(self, key: LeaseKey) -> Iterator[bool]:
+    def _flight(self, key: LeaseKey, until: float) -> Iterator[bool]:
         """Be the one who mints, in this process and then on this host."""
-        with self.memory.flight(key) as first, ExitStack() as flights:
+        with self.memory.flight(key, until) as first, ExitStack() as flights:
             mine, host = first, self.host
             if first and host:
                 try:
-                    mine = flights.enter_context(host.flight(key))
+                    mine = flights.enter_context(host.flight(key, until))
                 except StoreError as error:
                     self._give_up_host(error)
             yield mine
@@ -179,7 +214,6 @@ class LeaseCache:
         mint: Mint,
         deadline: Deadline,
         hold: float,
-        living: Held | None,
         failure: Failure | None,
     ) -> Held:
         left = deadline.remaining()
@@ -190,8 +224,10 @@ class LeaseCache:
             if error.code != "timeout" or left > deadline.seconds / 2:  # else it says more of us than of the source
                 attempts = failure.attempts + 1 if failure else 1
                 self._keep(key, record(error, now=now, attempts=attempts, random=self.random))
-            if living and living.lease.freshness(now) != "expired":
-                return living
+            self._heed()
+            held = self.peek(key)
+            if held and held.lease.freshness(now) != "expired":
+                return held
             raise
         self._keep(key, lease)
         return Held(lease, "minted")

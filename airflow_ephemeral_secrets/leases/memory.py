@@ -57,8 +57,28 @@ class MemoryStore:
     def close(self) -> None:
         """Hold nothing open."""
 
+    def leases(self) -> list[tuple[LeaseKey, Lease]]:
+        with self._mutex:
+            return list(self._leases.items())
+
+    def discard(self, key: LeaseKey, lease_id: str) -> bool:
+        with self._mutex:
+            held = self._leases.get(key)
+            if held is None or held.lease_id != lease_id:
+                return False
+            del self._leases[key]
+            return True
+
+    def clear(self) -> None:
+        with self._mutex:
+            self._leases.clear()
+            self._failures.clear()
+
+    def epoch(self) -> int:
+        return 0
+
     @contextmanager
-    def flight(self, key: LeaseKey) -> Iterator[bool]:
+    def flight(self, key: LeaseKey, until: float) -> Iterator[bool]:
         with self._mutex:
             mine = key not in self._flying
             self._flying.add(key)

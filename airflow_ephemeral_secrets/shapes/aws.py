@@ -12,6 +12,7 @@ from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape, dump, spec
 
 OURS = ("aws_session_token", "aws_access_key_id", "aws_secret_access_key")
+OTHERS = ("role_arn", "assume_role_method", "profile_name")
 
 
 class Aws(Shape, frozen=True, kw_only=True, tag="aws"):
@@ -30,7 +31,11 @@ class Aws(Shape, frozen=True, kw_only=True, tag="aws"):
     extra: dict[str, Any] = {}
 
     def problems(self) -> list[str]:
-        return [f"extra.{key}: is filled in by this shape" for key in OURS if key in self.extra]
+        found = [f"extra.{key}: is filled in by this shape" for key in OURS if key in self.extra]
+        found += [f"extra.{key}: would make the hook take another identity" for key in OTHERS if key in self.extra]
+        if self.region and "region_name" in self.extra:
+            found.append("extra.region_name: stands twice; region says it")
+        return found
 
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         assert isinstance(credential, AwsCredential)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta, Struct
 
 from airflow_ephemeral_secrets.credential import Credential
-from airflow_ephemeral_secrets.masking import forms
+from airflow_ephemeral_secrets.masking import Masks, forms
 from airflow_ephemeral_secrets.reading import SecretName
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
@@ -27,6 +27,7 @@ class ConnectionSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     :param extra: a JSON object; the same bytes as long as the credential lives
     :param secrets: every form of a secret in it, to be masked; not part of the Connection
+    :param until: when its credential dies, by the boot clock; not part of the Connection
     """
 
     conn_type: str
@@ -37,6 +38,13 @@ class ConnectionSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     port: int | None = None
     extra: str | None = None
     secrets: tuple[str, ...] = ()
+    until: float = float("inf")
+
+    def masks(self) -> Masks:
+        """Say what to mask, and what Airflow will mask by itself: extra as a whole, and values that stand in it."""
+        inside = json.loads(self.extra).values() if self.extra else ()
+        also = [text for text in (self.extra, *inside) if isinstance(text, str) and text not in self.secrets]
+        return Masks(self.secrets, tuple(also), self.until)
 
     def fields(self) -> dict[str, Any]:
         """List what the Connection class takes, beside ``conn_id``."""

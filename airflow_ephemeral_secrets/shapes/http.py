@@ -111,8 +111,8 @@ class Http(Shape, frozen=True, kw_only=True, tag="http"):
         else:
             assert isinstance(credential, BearerToken)
             extra[self.header] = self.prefix + credential.token
-        if _netrc_would_win() and "trust_env" not in extra:
-            extra["trust_env"] = False
+            if "trust_env" not in extra and _netrc_would_win(self.host):
+                extra["trust_env"] = False
         return spec(
             credential,
             secrets=tuple(read.values()),
@@ -126,10 +126,16 @@ class Http(Shape, frozen=True, kw_only=True, tag="http"):
         )
 
 
-def _netrc_would_win() -> bool:
-    """Say whether requests finds a ``.netrc`` on this worker, whose entries replace an Authorization header."""
-    named = os.environ.get("NETRC")
-    if named:
-        return os.path.exists(named)
+def _netrc_would_win(host: str) -> bool:
+    """Say whether requests finds an entry for a host in a ``.netrc``, which then replaces an Authorization header."""
     home = os.environ.get("HOME") or str(Path.home())
-    return os.path.exists(f"{home}/.netrc") or os.path.exists(f"{home}/_netrc")
+    for path in [os.environ.get("NETRC")] if os.environ.get("NETRC") else [f"{home}/.netrc", f"{home}/_netrc"]:
+        if path and os.path.exists(path):
+            import netrc
+
+            try:
+                entry = netrc.netrc(path).authenticators(_PORT.sub("", host.rpartition("://")[2].partition("/")[0]))
+            except (netrc.NetrcParseError, OSError, UnicodeDecodeError):
+                return True
+            return entry is not None
+    return False

@@ -8,30 +8,35 @@ authorities and writes keys as ``SSL_CERT_FILE`` and ``SSLKEYLOGFILE`` say.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from airflow_ephemeral_secrets.clock import Deadline
-from airflow_ephemeral_secrets.errors import SourceFailed
+from airflow_ephemeral_secrets.clock import Clock, Deadline
+from airflow_ephemeral_secrets.errors import SourceFailed, SourceUnavailable
 
 if TYPE_CHECKING:
-    import ssl
-
     from urllib3 import BaseHTTPResponse, PoolManager
     from urllib3.connection import HTTPConnection
 
     from airflow_ephemeral_secrets.sources.base import Network
 
 _PRIVATE = re.compile(r"https://|http://(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?(/|$)")
+log = logging.getLogger(__name__)
+
 LARGEST_BODY = 64 * 1024
 CONNECT = 2.0
+SKEW = 60.0
 READ = 5.0
 
 
@@ -60,6 +65,7 @@ def exchange(
 
     :param url: https, or http to a loopback host
     :raises SourceFailed: when there is no whole answer of at most 64 KiB before the deadline, or it is a redirect
+    :raises SourceUnavailable: when ``network.ca_file`` is not usable
     """
     import urllib3
 
@@ -69,8 +75,9 @@ def exchange(
     if left <= 0:
         raise _failed(url, "no time left", "timeout")
     timeout = urllib3.Timeout(connect=min(CONNECT, left), read=min(READ, left))
+    pool = _pool(network)
     try:
-        with _pool(network) as pool, _cut_off(pool, url, left):
+        with pool, _cut_off(pool, url, left):
             response = pool.request(
                 method,
                 url,
@@ -90,19 +97,38 @@ def exchange(
         failure = _failed(url, "no connection", "unreachable")
     except urllib3.exceptions.TimeoutError:
         failure = _failed(url, "no answer in time", "timeout")
-    except urllib3.exceptions.SSLError:
-        failure = _failed(url, "its certificate is not trusted", "tls", "network.ca_file")
+    except urllib3.exceptions.SSLError as error:
+        if isinstance(error.args[0], ssl.SSLCertVerificationError):
+            failure = _failed(url, "its certificate is not trusted", "tls", "network.ca_file")
+        else:
+            failure = _broken_off(url, type(error).__name__, deadline)
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        name = type(error).__name__
-        late = not deadline.remaining()
-        failure = _failed(
-            url, "no answer in time" if late else f"no connection ({name})", "timeout" if late else "unreachable"
-        )
+        failure = _broken_off(url, type(error).__name__, deadline)
     else:
+        _compare_clocks(url, response.headers.get("date"), deadline.clock)
         if not 300 <= response.status < 400:
             return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, content)
         failure = _failed(url, f"a redirect ({response.status}), which is never followed", "redirect")
     raise failure
+
+
+def skew(date: str | None, clock: Clock) -> float:
+    """
+    Say how many seconds this host's clock is ahead of the one that wrote a ``Date`` header (RFC 9110); 0 if unknown.
+
+    :param clock: this host's
+    """
+    try:
+        return clock.now().wall - parsedate_to_datetime(date).timestamp() if date else 0.0
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+
+
+def _compare_clocks(url: str, date: str | None, clock: Clock) -> None:
+    ahead = skew(date, clock)
+    if abs(ahead) > SKEW:
+        way = "ahead of" if ahead > 0 else "behind"
+        log.warning("this host's clock is %.0f s %s that of %s; expiry may be misjudged", abs(ahead), way, host(url))
 
 
 def host(url: str) -> str:
@@ -113,7 +139,12 @@ def host(url: str) -> str:
 def _pool(network: Network) -> PoolManager:
     import urllib3
 
-    context = _tls(network.ca_file)
+    try:
+        context = _tls(network.ca_file)
+    except OSError as error:
+        raise SourceUnavailable(
+            f"network.ca_file {network.ca_file} cannot be used ({type(error).__name__})", code="ca_file_unusable"
+        ) from None
     if network.proxy:
         return urllib3.ProxyManager(network.proxy, ssl_context=context, proxy_ssl_context=context)
     return urllib3.PoolManager(ssl_context=context)
@@ -145,10 +176,9 @@ def _cut_off(pool: PoolManager, url: str, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
+@lru_cache(maxsize=4)
 def _tls(ca_file: str | None) -> ssl.SSLContext:
     """Trust the given authorities, else the system's, else certifi's; ``SSL_CERT_FILE`` and the like add none."""
-    import ssl
-
     import certifi
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -173,6 +203,13 @@ def _read(response: BaseHTTPResponse, url: str, deadline: Deadline) -> bytes:
         if not deadline.remaining():
             raise _failed(url, "an answer too slow to wait for", "timeout")
     return bytes(content)
+
+
+def _broken_off(url: str, name: str, deadline: Deadline) -> SourceFailed:
+    """Tell a connection that broke off by itself from one that was cut off at the deadline."""
+    if not deadline.remaining():
+        return _failed(url, "no answer in time", "timeout")
+    return _failed(url, f"no connection ({name})", "unreachable")
 
 
 def _failed(url: str, what: str, code: str, hint: str | None = None) -> SourceFailed:

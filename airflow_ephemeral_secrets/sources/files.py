@@ -22,8 +22,8 @@ def read_text(path: str, largest: int, what: str) -> str:
     :raises SourceUnavailable: when it is missing, empty, too large, not a regular file or not UTF-8
     """
     fault, content = _content(path, largest)
-    text = content.decode(errors="replace").removesuffix("\n").removesuffix("\r")
-    if not fault and "\N{REPLACEMENT CHARACTER}" in text:
+    text = content.decode(errors="ignore").removesuffix("\n").removesuffix("\r")
+    if not fault and len(content.decode(errors="ignore").encode()) != len(content):
         fault = "is not UTF-8"
     if not fault and not text:
         fault = "is empty"
@@ -39,7 +39,8 @@ def _content(path: str, largest: int) -> tuple[str, bytes]:
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return "is not a regular file", b""
-            content = os.read(descriptor, largest + 1)
+            with open(descriptor, "rb", closefd=False) as file:
+                content = file.read(largest + 1)
         finally:
             os.close(descriptor)
     except OSError as error:

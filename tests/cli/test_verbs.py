@@ -11,8 +11,14 @@ from typing import Any
 
 import pytest
 
+from airflow_ephemeral_secrets import _airflow
+from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.cli import main
+from airflow_ephemeral_secrets.credential import AwsCredential
+from airflow_ephemeral_secrets.installation import Installation
 from airflow_ephemeral_secrets.schema import json_schema
+from airflow_ephemeral_secrets.sources.aws import AwsAssumeRole
+from airflow_ephemeral_secrets.sources.base import Minting
 
 GOOD = """
 version: 1
@@ -157,3 +163,67 @@ def test_parser_loads_no_sdk() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded: Any = eval(done.stdout)
     assert not {"boto3", "moto", "airflow", "urllib3"} & set(loaded)
+
+
+@pytest.fixture
+def shared(file: Path, ram: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    """An installation whose host store holds two leases."""
+    asked: list[object] = []
+
+    def mint(self: AwsAssumeRole, minting: Minting) -> AwsCredential:
+        asked.append(minting)
+        ends = minting.asked.wall + 900 + len(asked)
+        return AwsCredential(
+            access_key_id="ASIAX", secret_access_key=SECRET, expires_at=ends, principal=f"p{len(asked)}"
+        )
+
+    monkeypatch.setattr(AwsAssumeRole, "mint", mint)
+    file.write_text(GOOD.replace("host: off", f'host: "{ram}"'))
+    found = Installation({"config_file": str(file)}, _airflow.home(), lambda: None)
+    for dag_id in ("etl_a", "etl_b"):
+        found.resolver().connection("lake", Caller(process="task", dag_id=dag_id, run_id="r"))
+    return found
+
+
+def test_leases(capsys: pytest.CaptureFixture[str], file: Path, shared: Installation) -> None:
+    """Leases lists what the host store holds, the soonest to end first, without a secret."""
+    code, out, _ = run(capsys, "leases", "--config", str(file), "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert [(one["principal"], one["state"], one["kind"]) for one in told] == [
+        ("p1", "fresh", "aws"),
+        ("p2", "fresh", "aws"),
+    ]
+    code, out, _ = run(capsys, "leases", "--config", str(file))
+    assert told[0]["lease_id"] in out.splitlines()[1]
+
+
+def test_flush_one(capsys: pytest.CaptureFixture[str], file: Path, shared: Installation) -> None:
+    """Flush forgets one lease in every process; that one is minted anew, the other is not."""
+    _, out, _ = run(capsys, "leases", "--config", str(file), "--json")
+    first = json.loads(out)[0]["lease_id"]
+    code, out, _ = run(capsys, "flush", first, "--config", str(file), "--json")
+    assert (code, json.loads(out)) == (0, {"forgotten": [first]})
+    assert run(capsys, "flush", first, "--config", str(file))[0] == 1
+    spec = shared.resolver().connection("lake", Caller(process="task", dag_id="etl_a", run_id="r"))
+    other = shared.resolver().connection("lake", Caller(process="task", dag_id="etl_b", run_id="r"))
+    assert spec
+    assert other
+    _, out, _ = run(capsys, "leases", "--config", str(file), "--json")
+    assert [one["principal"] for one in json.loads(out)] == ["p2", "p3"]
+
+
+def test_flush_all(capsys: pytest.CaptureFixture[str], file: Path, shared: Installation) -> None:
+    """Flush --all forgets everything, and leaves an audit line for each lease."""
+    audit = file.parent / "audit.jsonl"
+    file.write_text(file.read_text() + f'audit: {{file: "{audit}"}}\n')
+    code, out, _ = run(capsys, "flush", "--all", "--config", str(file), "--json")
+    assert (code, len(json.loads(out)["forgotten"])) == (0, 2)
+    assert [json.loads(line)["event"] for line in audit.read_text().splitlines()] == ["invalidation"] * 2
+    assert run(capsys, "leases", "--config", str(file), "--json")[1] == "[]\n"
+
+
+@pytest.mark.parametrize("verb", [["leases"], ["flush", "--all"]])
+def test_no_store(capsys: pytest.CaptureFixture[str], file: Path, verb: Sequence[str]) -> None:
+    """With the store switched off there is nothing to list or forget."""
+    assert run(capsys, *verb, "--config", str(file))[0] == 0

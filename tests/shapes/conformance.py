@@ -80,6 +80,14 @@ class ShapeConformance:
         for credential in every(shape, text):
             assert_shape_conforms(shape, credential, secret)
 
+    def test_configuration_is_not_touched(self, shape: Shape) -> None:
+        """Rendering leaves the shape as it was: no secret stays, and the next credential finds its placeholders."""
+        before = msgspec.json.encode(shape)
+        for credential in every(shape, SECRETS["token"]):
+            shape.render(credential, secret)
+
+        assert msgspec.json.encode(shape) == before
+
     @MANY
     def test_survives_json(self, shape: Shape, text: str) -> None:
         """Airflow reads a backend's JSON into the very fields that were rendered."""

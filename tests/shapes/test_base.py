@@ -53,7 +53,7 @@ def test_spec_shows_no_secret() -> None:
 
     assert repr(made) == "ConnectionSpec(conn_type='x', host='h')"
     assert "secrets" not in made.fields()
-    assert set(made.fields()) == set(ConnectionSpec.__struct_fields__) - {"secrets"}
+    assert set(made.fields()) == set(ConnectionSpec.__struct_fields__) - {"secrets", "until"}
 
 
 def test_spec_is_frozen() -> None:

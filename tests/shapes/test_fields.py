@@ -121,14 +121,6 @@ def test_lists_where_placeholders_may_stand() -> None:
     }
 
 
-def test_configuration_is_not_touched() -> None:
-    """Rendering leaves the shape as it was: the next credential finds its placeholders."""
-    shape = Fields(source="s", conn_type="x", extra={"list": ["{token}"]})
-    shape.render(TOKEN, secret)
-
-    assert shape.extra == {"list": ["{token}"]}
-
-
 @pytest.mark.parametrize("kind", list(CREDENTIALS), ids=lambda kind: kind.__struct_config__.tag)
 def test_takes_every_kind(kind: type[Credential]) -> None:
     """Any credential can be put into fields by hand."""

@@ -222,11 +222,3 @@ def test_headers_are_text() -> None:
     extra = rendered(Http(source="s", host="api.test", headers={"X-A": "1", "X-B": KEY}, extra={"timeout": 5}))["extra"]
 
     assert {name for name, value in extra.items() if not isinstance(value, str)} == {"timeout"}
-
-
-def test_configuration_is_not_touched() -> None:
-    """Rendering leaves the shape as it was: no token stays in a configuration."""
-    shape = Http(source="s", host="api.test", extra={"timeout": 5}, headers={"X-Token": "{token}"})
-    shape.render(TOKEN, secret)
-
-    assert (shape.extra, shape.headers) == ({"timeout": 5}, {"X-Token": "{token}"})

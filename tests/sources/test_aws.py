@@ -131,7 +131,10 @@ def test_asks_for_all_that_is_configured(sts: Rogue) -> None:
         attribution="dag",
         external_id="{team}:7",
         source_identity="airflow-{team}",
-        policy={"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]},
+        policy={
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "{dag_id}/*"}],
+        },
         policy_arns=["arn:aws:iam::aws:policy/ReadOnlyAccess", "arn:aws:iam::111122223333:policy/eu/only"],
         tags={"dag": "{dag_id}", "run": "{run_id}", "cost centre": "größe 7"},
         transitive_tags=["run", "dag"],
@@ -147,7 +150,7 @@ def test_asks_for_all_that_is_configured(sts: Rogue) -> None:
         "DurationSeconds": "1200",
         "ExternalId": "sales:7",
         "SourceIdentity": "airflow-sales",
-        "Policy": '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}',
+        "Policy": '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"orders/*"}]}',
         "PolicyArns.member.1.arn": "arn:aws:iam::aws:policy/ReadOnlyAccess",
         "PolicyArns.member.2.arn": "arn:aws:iam::111122223333:policy/eu/only",
         "Tags.member.1.Key": "dag",
@@ -244,6 +247,7 @@ def refused_before_the_call(sts: Rogue, **fields: Any) -> str:
         ({"tags": {"both": "{dag_id}{task_id}"}}, "bad_tag"),
         ({"source_identity": "x-{dag_id}"}, "bad_source_identity"),
         ({"external_id": "{dag_id}{task_id}{run_id}{team}{dag_id}"}, "bad_external_id"),
+        ({"policy": {"Sid": "{dag_id}" * 9}}, "bad_policy"),
     ],
 )
 def test_facts_make_no_request_that_sts_cannot_take(sts: Rogue, fields: dict[str, Any], code: str) -> None:

@@ -32,7 +32,7 @@ def configured(monkeypatch: pytest.MonkeyPatch, path: Path, text: str) -> None:
 
 def process(**printed: str) -> str:
     """Write a profile whose identity a program prints."""
-    return f"[default]\ncredential_process = echo '{json.dumps(printed)}'\n"
+    return f"[default]\ncredential_process = echo '{json.dumps({'Version': 1, **printed})}'\n"
 
 
 KEYS = {"AccessKeyId": "AKIAPROCESS", "SecretAccessKey": CANARY}
@@ -43,7 +43,7 @@ FAULTY_FILES = {
     "program fails": "[default]\ncredential_process = false\n",
     "program is missing": "[default]\ncredential_process = /nowhere/program\n",
     "program prints text": f"[default]\ncredential_process = echo {CANARY}\n",
-    "program prints no keys": process(Version=CANARY),
+    "program prints half a key": process(AccessKeyId=CANARY),
     "program prints dead keys": process(**KEYS, SessionToken=CANARY, Expiration="2001-01-01T00:00:00Z"),
     "source profile is missing": f"[default]\nrole_arn = {ROLE}\nsource_profile = missing\n",
     "source profile is itself": f"[default]\nrole_arn = {ROLE}\nsource_profile = default\n",
