@@ -97,10 +97,13 @@ def mask(masks: Masks) -> None:
 
 async def amask(masks: Masks) -> None:
     """Do the same from an event loop, where a synchronous message to the supervisor could deadlock."""
-    from airflow.sdk.log import amask_secret
+    from airflow.sdk import log
 
     if not _add_patterns(masks):
-        await amask_secret(list(masks.forms))
+        if hasattr(log, "amask_secret"):  # since Airflow 3.3
+            await log.amask_secret(list(masks.forms))
+        else:
+            log.mask_secret(list(masks.forms))
     elif comms := _comms():
         with suppress(Exception):
             await comms.asend(_message(masks))

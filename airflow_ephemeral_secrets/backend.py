@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
 from airflow_ephemeral_secrets import _airflow
 from airflow_ephemeral_secrets.errors import EphemeralSecretsError, MintError
 from airflow_ephemeral_secrets.installation import Installation, installation
-from airflow_ephemeral_secrets.masking import Masker
+from airflow_ephemeral_secrets.masking import Masker, Masks
 from airflow_ephemeral_secrets.resolver import Value
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec
 
@@ -84,10 +84,9 @@ class EphemeralSecretsBackend(BaseSecretsBackend):
         spec = await asyncio.to_thread(self._resolve_connection, conn_id, team_name)
         if spec is None:
             return None
-        masks = spec.masks()
-        if not _masker.known(masks):
-            await _airflow.amask(masks)
-            _masker.remember(masks)
+        refusal = await _masked(conn_id, spec.masks())
+        if refusal:
+            raise refusal
         return self._get_connection_class()(conn_id=conn_id, **spec.fields())
 
     def get_variable(self, key: str, team_name: str | None = None) -> str | None:
@@ -100,13 +99,13 @@ class EphemeralSecretsBackend(BaseSecretsBackend):
         value = self._resolve_variable(key, team_name)
         if value is None:
             return None
-        _masker.mask(value.masks)
+        _closed(f"variable {key!r}", lambda: _masker.mask(value.masks))
         return value.text
 
     def _connection(self, conn_id: str, team_name: str | None) -> ConnectionSpec | None:
         spec = self._resolve_connection(conn_id, team_name)
         if spec is not None:
-            _masker.mask(spec.masks())
+            _closed(f"connection {conn_id!r}", lambda: _masker.mask(spec.masks()))
         return spec
 
     def _resolve_connection(self, conn_id: str, team_name: str | None) -> ConnectionSpec | None:
@@ -138,10 +137,26 @@ def _closed(what: str, resolve: Callable[[], T]) -> T:
         of = f" by source {error.source!r}" if isinstance(error, MintError) and error.source else ""
         refusal = CredentialNotGranted(f"{what} is not granted{of}: {error}", error.code)
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        told = f"{type(error).__name__} at {os.path.basename(place.filename)}:{place.lineno}"
-        refusal = CredentialNotGranted(f"{what} is not granted: an error of ours, {told}; please report it", "internal")
+        refusal = _bug(what, error)
     raise refusal
+
+
+async def _masked(conn_id: str, masks: Masks) -> CredentialNotGranted | None:
+    """Mask from an event loop; a connection whose secrets cannot be masked is not handed out."""
+    try:
+        if not _masker.known(masks):
+            await _airflow.amask(masks)
+            _masker.remember(masks)
+    except Exception as error:
+        return _bug(f"connection {conn_id!r}", error)
+    return None
+
+
+def _bug(what: str, error: Exception) -> CredentialNotGranted:
+    """Say where an error of ours was, and nothing of its text."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    told = f"{type(error).__name__} at {os.path.basename(place.filename)}:{place.lineno}"
+    return CredentialNotGranted(f"{what} is not granted: an error of ours, {told}; please report it", "internal")
 
 
 def _tell_once(broken: Installation) -> None:

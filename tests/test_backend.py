@@ -155,6 +155,29 @@ def test_error_of_ours_stops_airflow_too(asked: EphemeralSecretsBackend, monkeyp
     assert caught.value.__context__ is None
 
 
+def test_what_cannot_be_masked_is_not_handed_out(
+    asked: EphemeralSecretsBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where masking itself fails, the lookup is refused: neither handed out bare, nor left to another backend."""
+
+    def fail(_: Masks) -> None:
+        raise RuntimeError("canary-of-a-masker")
+
+    async def afail(_: Masks) -> None:
+        fail(_)
+
+    monkeypatch.setattr(backend, "_masker", backend.Masker(fail))
+    monkeypatch.setattr(_airflow, "amask", afail)
+    for ask in (
+        lambda: asked.get_connection("api"),
+        lambda: asked.get_variable("TOKEN"),
+        lambda: asyncio.run(asked.aget_connection("api")),
+    ):
+        with pytest.raises(CredentialNotGranted, match="RuntimeError at test_backend") as caught:
+            ask()
+        assert "canary" not in str(caught.value)
+
+
 @pytest.mark.parametrize("kwargs", [{}, {"config_file": "/nonexistent"}, {"config": "{"}, {"confg": 1}])
 def test_constructor_never_raises(kwargs: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     """Whatever the kwargs, Airflow starts; the problem is logged once and every lookup is refused with it."""
