@@ -115,7 +115,8 @@ class LeaseCache:
 
         :return: whether it was held
         """
-        gone = [key for key, lease in self.leases().items() if lease.lease_id == lease_id]
+        held = [one for store in (self.memory, self.host) if store for one in store.leases()]
+        gone = {key for key, lease in held if lease.lease_id == lease_id}
         found = [self.memory.discard(key, lease_id) for key in gone]
         try:
             found += [self.host.discard(key, lease_id) for key in gone if self.host]

@@ -154,7 +154,6 @@ def _forked() -> None:
     global _mutex  # noqa: PLW0603  # the parent may have held the old one while it forked
     _mutex = threading.Lock()
     _flying.clear()
-    _opened.clear()
 
 
 os.register_at_fork(after_in_child=_forked)

@@ -39,7 +39,7 @@ def processes(ram: Path) -> Iterator[Start]:
     with ExitStack() as stores:
 
         def start(clock: FakeClock) -> LeaseCache:
-            store = stores.enter_context(closing(HostStore(str(ram / "store"), "tests")))
+            store = stores.enter_context(closing(HostStore(str(ram / "store"), "tests", clock=clock)))
             return LeaseCache(clock, Random(7), lambda: store)
 
         yield start

@@ -50,6 +50,7 @@ from tests.leases.made import (
     until,
     value,
 )
+from tests.leases.worker import UNTIL
 
 DENIED = told(REFUSED)
 FAILED = SourceFailed("sts answered 503", code="503", request_id="req-2")
@@ -123,7 +124,7 @@ def test_ladder(
     provider.errors = ALWAYS(error)
     before, start = len(provider.asked), clock.boot
 
-    with cache.memory.flight(KEY) if flying else nullcontext():
+    with cache.memory.flight(KEY, UNTIL) if flying else nullcontext():
         got = answer(cache, provider)
 
     assert got.startswith(expected)
@@ -244,9 +245,9 @@ class Overtaken(MemoryStore):
         self.finish = finish
 
     @contextmanager
-    def flight(self, key: LeaseKey) -> Iterator[bool]:
+    def flight(self, key: LeaseKey, until: float) -> Iterator[bool]:
         self.finish(self)
-        with super().flight(key) as mine:
+        with super().flight(key, until) as mine:
             yield mine
 
 

@@ -10,7 +10,7 @@ import resource
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
 
@@ -18,14 +18,16 @@ import pytest
 
 from airflow_ephemeral_secrets.clock import Instant, SystemClock
 from airflow_ephemeral_secrets.errors import SourceFailed, StoreError
-from airflow_ephemeral_secrets.leases import host
+from airflow_ephemeral_secrets.leases import directory, host
 from airflow_ephemeral_secrets.leases.base import Store
-from airflow_ephemeral_secrets.leases.host import LARGEST_FILE, STALE_DRAFT, HostStore, open_host, open_private, places
+from airflow_ephemeral_secrets.leases.directory import open_private, places
+from airflow_ephemeral_secrets.leases.host import LARGEST_FILE, OURS, STALE_DRAFT, HostStore, open_host
 from airflow_ephemeral_secrets.leases.lease import LeaseKey, lease_key
+from airflow_ephemeral_secrets.testing import FakeClock
 from tests.leases.conformance import StoreConformance
 from tests.leases.made import KEY, OTHER, SECRET, START, failure, lease
 from tests.leases.processes import Worker
-from tests.leases.worker import INSTALLATION
+from tests.leases.worker import INSTALLATION, UNTIL
 
 
 @pytest.fixture
@@ -149,7 +151,9 @@ def kind_of(path: Path) -> str:
 
 def test_on_disk(tmp_path: Path) -> None:
     """A directory that is not in RAM is refused, by the name of its file system, and nothing is put there."""
-    on_disk = next((path for path in (tmp_path, Path.home(), Path.cwd()) if kind_of(path) not in host.IN_RAM), None)
+    on_disk = next(
+        (path for path in (tmp_path, Path.home(), Path.cwd()) if kind_of(path) not in directory.IN_RAM), None
+    )
     if on_disk is None:
         pytest.skip("needs a directory on a disk: python -m pytest --basetemp=DIRECTORY tests/leases/test_host.py")
     root = on_disk / "airflow-ephemeral-tests"
@@ -167,7 +171,7 @@ def test_unknown_file_system() -> None:
     reader, writer = os.pipe()
     try:
         with pytest.raises(StoreError, match="what file system"):
-            host.file_system(reader)
+            directory.file_system(reader)
     finally:
         os.close(reader)
         os.close(writer)
@@ -182,11 +186,12 @@ def test_missing_parent(root: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [a_link, a_dangling_link, Path.mkdir], ids=["link", "dangling", "dir"])
-def test_unsafe_locks(folder: Path, make: Callable[[Path], None]) -> None:
-    """A lock file that is a link or a directory is refused, and nothing is made where it points."""
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_unsafe_file(folder: Path, name: str, make: Callable[[Path], None]) -> None:
+    """A file of the locks or of the epoch that is a link or a directory is refused; nothing is made where it points."""
     folder.mkdir(0o700, parents=True)
     folder.parent.chmod(0o700)
-    make(folder / "locks")
+    make(folder / name)
 
     with refused("store directory"):
         HostStore(str(folder.parent), INSTALLATION)
@@ -214,6 +219,7 @@ def test_modes(root: Path, umask: int) -> None:
         root.name: "drwx------",
         INSTALLATION: "drwx------",
         "locks": "-rw-------",
+        "epoch": "-rw-------",
         KEY: "-rw-------",
         f"{OTHER}.failed": "-rw-------",
     }
@@ -254,6 +260,77 @@ def test_processes_share(root: Path, store: HostStore) -> None:
 
     assert (other.get(KEY), other.failure(OTHER)) == (lease(), failure())
     other.close()
+
+
+FORGET: dict[str, Callable[[HostStore], object]] = {
+    "discard": lambda store: store.discard(KEY, lease().lease_id),
+    "clear": HostStore.clear,
+}
+
+
+@pytest.mark.parametrize("forget", FORGET.values(), ids=FORGET)
+def test_epoch(root: Path, store: HostStore, forget: Callable[[HostStore], object]) -> None:
+    """Each time something was taken back the epoch is a new one, for every process that shares the store."""
+    other = HostStore(str(root), INSTALLATION)
+    epochs = [other.epoch()]
+    for _ in range(3):
+        store.put(KEY, lease())
+        forget(store)
+        epochs.append(other.epoch())
+
+    assert len(set(epochs)) == 4
+    assert (other.get(KEY), store.epoch()) == (None, epochs[-1])
+    other.close()
+
+
+def test_forgotten_secret_is_gone(ram: Path, store: HostStore) -> None:
+    """What was discarded or cleared lies nowhere any more, not in a draft of a killed writer either."""
+    store.put(KEY, lease())
+    store.discard(KEY, lease().lease_id)
+    assert not any(SECRET.encode() in path.read_bytes() for path in ram.rglob("*") if path.is_file())
+    store.put(KEY, lease())
+    written_draft(ram / "store" / INSTALLATION)
+
+    store.clear()
+
+    assert not any(SECRET.encode() in path.read_bytes() for path in ram.rglob("*") if path.is_file())
+
+
+# what is put late ----------------------------------------------------------------------------------------------------
+
+
+def later(seconds: float) -> Instant:
+    return Instant(START + seconds, 1_000 + seconds)
+
+
+def test_overtaken_leader_replaces_nothing(store: HostStore) -> None:
+    """Of two leases the one that was asked for later is held, in whichever order they are put; the failure is over."""
+    store.put(KEY, lease("new", asked=later(5)))
+    store.fail(KEY, failure())
+
+    store.put(KEY, lease("old"))
+
+    assert (store.get(KEY), store.failure(KEY)) == (lease("new", asked=later(5)), None)
+
+
+@pytest.mark.parametrize("asked", [later(0), later(60)], ids=["at once", "later"])
+def test_newer_lease_replaces(store: HostStore, asked: Instant) -> None:
+    """A lease asked for at the same moment, or later, takes the place of the one that is held."""
+    store.put(KEY, lease("old"))
+    store.put(KEY, lease("new", asked=asked))
+
+    assert store.get(KEY) == lease("new", asked=asked)
+
+
+def test_lease_of_another_boot_is_replaced(root: Path) -> None:
+    """A lease that seems to be issued after this moment, so that it is never served, does not keep the next one out."""
+    clock = FakeClock(wall=START)
+    with closing(HostStore(str(root), INSTALLATION, clock=clock)) as store:
+        store.put(KEY, lease("future", asked=later(3_600)))
+
+        store.put(KEY, lease("new"))
+
+        assert store.get(KEY) == lease("new")
 
 
 # what is believed ----------------------------------------------------------------------------------------------------
@@ -420,7 +497,7 @@ def test_failures_take_room_too(small: HostStore, folder: Path) -> None:
         small.fail(key, failure())
         small.put(lease_key({"lease of": key}), lease())
 
-    assert len([path for path in folder.iterdir() if path.name != "locks"]) == 3
+    assert len([path for path in folder.iterdir() if path.name not in OURS]) == 3
 
 
 class Wall:
@@ -499,13 +576,18 @@ def written_draft(folder: Path) -> Path:
     return draft
 
 
-def test_locks_stay(store: HostStore, folder: Path, wall: Wall) -> None:
-    """The file of the locks is never swept, however old it is: two processes must lock the same file."""
-    os.utime(folder / "locks", (0, 0))
+@pytest.mark.parametrize("name", sorted(OURS))
+@pytest.mark.parametrize("sweep", [touch, HostStore.clear])
+def test_common_files_stay(
+    store: HostStore, folder: Path, wall: Wall, name: str, sweep: Callable[[HostStore], None]
+) -> None:
+    """The files that all processes hold open are never removed, however old: two processes must use the same ones."""
+    before = (folder / name).stat().st_ino
+    os.utime(folder / name, (0, 0))
 
-    touch(store)
+    sweep(store)
 
-    assert (folder / "locks").exists()
+    assert (folder / name).stat().st_ino == before
 
 
 # when it cannot be written -------------------------------------------------------------------------------------------
@@ -530,7 +612,7 @@ def test_full(store: HostStore, root: Path, folder: Path, size: int, text: str) 
         store.put(KEY, lease("new"))
 
     assert store.get(KEY) == lease("old")
-    assert sorted(path.name for path in folder.iterdir()) == sorted([KEY, "locks"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([KEY, *OURS])
 
 
 def test_no_space(store: HostStore, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -551,7 +633,7 @@ def test_too_large(store: HostStore, folder: Path) -> None:
         store.put(KEY, lease("x" * LARGEST_FILE))
 
     assert raised.value.code == "store_lease_too_large"
-    assert [path.name for path in folder.iterdir()] == ["locks"]
+    assert {path.name for path in folder.iterdir()} == OURS
 
 
 def test_largest(store: HostStore) -> None:
@@ -579,9 +661,28 @@ def test_removed(store: HostStore, root: Path, folder: Path) -> None:
     for path in [*folder.iterdir(), folder, root]:
         path.rmdir() if path.is_dir() else path.unlink()
 
-    assert store.get(KEY) is None
+    assert (store.get(KEY), list(store.leases())) == (None, [])
+    assert not store.discard(KEY, lease().lease_id)
+    store.clear()
     with pytest.raises(StoreError, match=f"^store directory {root}: no such file or directory$"):
         store.put(KEY, lease())
+
+
+@pytest.mark.parametrize("forget", FORGET.values(), ids=FORGET)
+def test_cannot_forget(
+    store: HostStore, root: Path, monkeypatch: pytest.MonkeyPatch, forget: Callable[[HostStore], object]
+) -> None:
+    """A lease that cannot be removed is not said to be gone: the kernel's reason is told."""
+    store.put(KEY, lease())
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for name in ("unlink", "rename", "utime"):
+        monkeypatch.setattr(os, name, read_only)
+
+    with pytest.raises(StoreError, match=f"^store directory {root}: read-only file system$"):
+        forget(store)
 
 
 def test_no_locks(store: HostStore, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -592,7 +693,7 @@ def test_no_locks(store: HostStore, root: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(fcntl, "lockf", lockf)
 
-    with pytest.raises(StoreError, match=f"^store directory {root}: no locks available$"), store.flight(KEY):
+    with pytest.raises(StoreError, match=f"^store directory {root}: no locks available$"), store.flight(KEY, UNTIL):
         pass
 
 

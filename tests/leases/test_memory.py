@@ -12,6 +12,7 @@ from airflow_ephemeral_secrets.leases.memory import MemoryStore
 from airflow_ephemeral_secrets.testing import FakeClock
 from tests.leases.conformance import StoreConformance
 from tests.leases.made import KEY, OTHER, failure, lease, threads
+from tests.leases.worker import UNTIL
 
 
 class TestMemoryStore(StoreConformance):
@@ -21,7 +22,7 @@ class TestMemoryStore(StoreConformance):
 
     def rival(self, store: Store, key: LeaseKey) -> bool:
         def fly() -> bool:
-            with store.flight(key) as mine:
+            with store.flight(key, UNTIL) as mine:
                 return mine
 
         with threads(1, fly) as answers:
@@ -72,7 +73,7 @@ def test_one_of_many_threads_flies(clock: FakeClock) -> None:
 
     def fly() -> bool:
         together.wait(30)
-        with store.flight(KEY) as mine, store.flight(OTHER):
+        with store.flight(KEY, UNTIL) as mine, store.flight(OTHER, UNTIL):
             landed.wait(30)
             return mine
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -176,3 +177,81 @@ def test_lookup_after_a_fork(start: Start) -> None:
     assert "a-secret" in parent
 
     assert worker.says() == parent
+
+
+def test_stopped_leader_is_overtaken(start: Start, root: Path) -> None:
+    """
+    A leader that was stopped in the middle of a mint until after its deadline is overtaken, by one.
+
+    When it goes on it is served what it got, and replaces nothing.
+    """
+    leader = start("ask", "stopped").begins()
+    assert leader.says() == "minting 0"
+    leader.process.send_signal(signal.SIGSTOP)
+
+    late = start("ask").begins()
+    assert late.says() == "minting 0"
+    later = start("ask").begins()
+    assert later.says() == "waiting"
+    late.hears()
+    assert late.says() == f"minted token-{late.process.pid}"
+    assert later.says() == f"host token-{late.process.pid}"
+
+    leader.process.send_signal(signal.SIGCONT)
+    leader.hears()
+    assert leader.says() == f"minted token-{leader.process.pid}"
+    assert start("ask").begins().says() == f"host token-{late.process.pid}"
+    assert mints(root) == 2
+
+
+def test_terminated_in_the_middle_of_a_mint(start: Start, root: Path) -> None:
+    """A leader that SIGTERM tears out of its mint lets a follower take over at once, though it lives on."""
+    leader = start("ask_again").begins()
+    assert leader.says() == "minting 0"
+    follower = start("ask").begins()
+    assert follower.says() == "waiting"
+
+    leader.process.terminate()
+
+    assert leader.says() == "terminated"
+    assert follower.says() == "minting 0"
+    follower.hears()
+    assert follower.says() == f"minted token-{follower.process.pid}"
+    for _ in range(2):  # the abandoned mint hears the first
+        leader.hears()
+    assert leader.says() == f"host token-{follower.process.pid}"
+    assert mints(root) == 2
+
+
+def test_terminated_and_asking_again(start: Start, root: Path) -> None:
+    """A process that SIGTERM tore out of its mint has locked nothing against itself."""
+    leader = start("ask_again").begins()
+    assert leader.says() == "minting 0"
+
+    leader.process.terminate()
+
+    assert leader.says() == "terminated"
+    for _ in range(3):  # one for the abandoned mint, one to ask again, one for the second mint
+        leader.hears()
+    assert leader.says() == "minting 0"
+    assert leader.says() == f"minted token-{leader.process.pid}"
+
+
+def test_terminated_in_the_middle_of_a_wait(start: Start, root: Path) -> None:
+    """A follower that SIGTERM tears out of its wait leaves the leader's flight alone, and may ask again."""
+    leader = start("ask").begins()
+    assert leader.says() == "minting 0"
+    follower = start("ask_again").begins()
+    assert follower.says() == "waiting"
+
+    follower.process.terminate()
+
+    assert follower.says() == "terminated"
+    other = start("ask").begins()
+    assert other.says() == "waiting"
+    leader.hears()
+    follower.hears()
+    answers = [worker.says() for worker in (leader, follower, other)]
+    token = f"token-{leader.process.pid}"
+    assert answers == [f"minted {token}", f"host {token}", f"host {token}"]
+    assert mints(root) == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -19,13 +20,18 @@ from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import Deadline, Instant, SystemClock
 from airflow_ephemeral_secrets.credential import BearerToken
 from airflow_ephemeral_secrets.errors import MintError, SourceRefused, StoreError
+from airflow_ephemeral_secrets.leases import flight
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
+from airflow_ephemeral_secrets.leases.flight import GRACE
 from airflow_ephemeral_secrets.leases.host import HostStore
 from airflow_ephemeral_secrets.leases.lease import LeaseKey, issue, lease_key
 
 KEY = lease_key({"role": "reader"})
 INSTALLATION = "tests"
+UNTIL = 1e12
+"""A moment of the boot clock that never comes."""
 LIFE = 900.0
+DEADLINE = 60.0
 
 
 def say(*words: object) -> None:
@@ -33,14 +39,24 @@ def say(*words: object) -> None:
 
 
 def heed() -> None:
-    """Go on when told to."""
-    sys.stdin.readline()
+    """Go on when told to; of several threads that wait each hears one line."""
+    os.read(0, 1)
 
 
 class TalkingClock(SystemClock):
-    """Says so when it is first waited for."""
+    """
+    Says so when it is first waited for.
+
+    :param behind: how far it is behind the others' clocks
+    """
 
     waited = False
+
+    def __init__(self, behind: float = 0.0) -> None:
+        self.behind = behind
+
+    def now(self) -> Instant:
+        return Instant(*(moment - self.behind for moment in super().now()))
 
     def sleep(self, seconds: float) -> None:
         if not self.waited:
@@ -49,10 +65,22 @@ class TalkingClock(SystemClock):
         super().sleep(seconds)
 
 
+def open_cache(root: str, clock: SystemClock) -> LeaseCache:
+    return LeaseCache(clock, Random(), lambda: HostStore(root, INSTALLATION, clock=clock))
+
+
 def ask(root: str, manner: str) -> None:
-    """Ask for one lease; a mint leaves a line in the file ``mints``, says ``minting`` and waits to be told to end."""
-    clock = TalkingClock()
-    cache = LeaseCache(clock, Random(), lambda: HostStore(root, INSTALLATION))
+    """
+    Ask for one lease; a mint leaves a line in the file ``mints``, says ``minting`` and waits to be told to end.
+
+    Who is ``stopped`` began so long ago that its deadline is over, and sees what time it is when it goes on.
+    """
+    look_up(open_cache(root, TalkingClock(DEADLINE + 2 * GRACE if manner == "stopped" else 0.0)), root, manner)
+
+
+def look_up(cache: LeaseCache, root: str, manner: str) -> None:
+    clock = cache.clock
+    assert isinstance(clock, TalkingClock)
 
     def mint(asked: Instant) -> BearerToken:
         with Path(root).with_name("mints").open("a") as mints:
@@ -63,6 +91,7 @@ def ask(root: str, manner: str) -> None:
             os._exit(0)
         say("minting", child)
         heed()
+        clock.behind = 0.0
         if manner == "refused":
             raise SourceRefused(
                 "no", code="AccessDenied", hint="the policy", request_id=f"{os.getpid()}", retry_after=60
@@ -70,7 +99,7 @@ def ask(root: str, manner: str) -> None:
         return BearerToken(token=f"token-{os.getpid()}", expires_at=asked.wall + LIFE)
 
     try:
-        held = cache.acquire(KEY, mint, deadline=Deadline(clock, 60), hold=0)
+        held = cache.acquire(KEY, mint, deadline=Deadline(clock, DEADLINE), hold=0)
     except MintError as error:
         say(json.dumps([type(error).__name__, error.message, error.code, error.hint, error.request_id]))
     else:
@@ -78,9 +107,78 @@ def ask(root: str, manner: str) -> None:
         say(held.origin, held.lease.credential.token)
 
 
+class Terminated(Exception):
+    """What a task's handler of SIGTERM raises."""
+
+
+def ask_again(root: str, manner: str) -> None:
+    """Ask, say so when SIGTERM has ended that, and ask again when told to."""
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    cache = open_cache(root, TalkingClock())
+    try:
+        look_up(cache, root, manner)
+    except Terminated:
+        say("terminated")
+        heed()
+        look_up(cache, root, manner)
+
+
+def serve(root: str, _: str) -> None:
+    """Look up one lease each time it is told to, minting numbered tokens."""
+    cache, numbers = open_cache(root, SystemClock()), itertools.count(1)
+
+    def mint(asked: Instant) -> BearerToken:
+        return BearerToken(token=f"{os.getpid()}-{next(numbers)}", expires_at=asked.wall + LIFE)
+
+    while True:
+        lease, origin = cache.acquire(KEY, mint, deadline=Deadline(cache.clock, DEADLINE), hold=0)
+        say(origin, lease.lease_id)
+        heed()
+
+
+def fly_and_fork(root: str, key: str) -> None:
+    """Hold the flight of a key, fork while another thread holds the locks of flights, and try for it in the child."""
+    store = HostStore(root, INSTALLATION)
+    with store.flight(LeaseKey(key), UNTIL) as mine:
+        say("flying", mine)
+        with flight._mutex:
+            child = os.fork()
+            if not child:
+                with store.flight(LeaseKey(key), UNTIL) as its, store.flight(lease_key({}), UNTIL) as other:
+                    say("child", its, other)
+                store.close()
+                os._exit(0)
+        os.waitpid(child, 0)
+        say("child ended")
+        heed()
+    say("landed")
+    heed()
+
+
+def inherit(root: str, _: str) -> None:
+    """Fork, and let the child fly with a store of its own when it lets go of its parent's."""
+    inherited = HostStore(root, INSTALLATION)
+    before = len(os.listdir("/proc/self/fd"))
+    child = os.fork()
+    if not child:
+        own = HostStore(root, INSTALLATION)
+        with own.flight(KEY, UNTIL) as mine:
+            inherited.close()
+            say("flying", mine)
+            heed()
+        own.close()
+        say(before - len(os.listdir("/proc/self/fd")))
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
 def fly(root: str, key: str) -> None:
     """Try to get the flight of a key."""
-    with HostStore(root, INSTALLATION).flight(LeaseKey(key)) as mine:
+    with HostStore(root, INSTALLATION).flight(LeaseKey(key), UNTIL) as mine:
         say(mine)
 
 
