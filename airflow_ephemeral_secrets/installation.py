@@ -103,6 +103,8 @@ class Installation:
         self._config: Config | None = None
         self._error: ConfigError | None = None
         self._owned = EVERYTHING
+        if self._resolver:
+            self._resolver.close()
         self._resolver = None
         where, problems = self.path or INLINE, _kwarg_problems(self._kwargs)
         try:

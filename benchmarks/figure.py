@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import timeit
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import NamedTuple
 
 ROUNDS = 40
@@ -18,6 +20,12 @@ class Figure(NamedTuple):
     measured: str
     goal: str
     reached: bool
+
+
+def measure(name: str) -> list[Figure]:
+    """Run one benchmark."""
+    print(f"measuring {name}", file=sys.stderr, flush=True)
+    return [*import_module(f"benchmarks.{name}").figures()]
 
 
 def microseconds(call: Callable[[], object]) -> float:

@@ -36,7 +36,7 @@ Mint = Callable[[Instant], Credential]
 
 T = TypeVar("T")
 
-POLL = (0.002, 0.05)
+POLL = (0.002, 0.1)
 RETRY_PAUSE = (0.1, 0.5)
 
 UNUSABLE = "%s; leases stay in the memory of this process"
@@ -80,7 +80,7 @@ class LeaseCache:
         :param hold: seconds to hold a credential that does not end by itself
         :raises MintError: when nothing living is held and the source gave nothing, to us or to whoever asked for us
         """
-        pause = POLL[0]
+        pause, since = POLL[0], self.clock.now().boot
         self._heed()
         while True:
             now = self.clock.now()
@@ -90,7 +90,7 @@ class LeaseCache:
                 return held
             living = held if state != "expired" else None
             failure = self._failure(key)
-            if failure and failure.pending(now, living=living is not None):
+            if failure and (failure.pending(now, living=living is not None) or failure.failed_boot > since):
                 if living:
                     return living
                 raise failure.error()
@@ -171,8 +171,8 @@ class LeaseCache:
         """Drop what memory holds once something was taken back on this host."""
         host = self.host
         if host and (epoch := host.epoch()) != self._epoch:
-            self._epoch = epoch
             self.memory.clear()
+            self._epoch = epoch
 
     def _give_up_host(self, error: StoreError) -> None:
         with self._mutex:
@@ -181,9 +181,9 @@ class LeaseCache:
             log.warning(UNUSABLE, error)
 
     def _look(self, key: LeaseKey, now: Instant) -> Held | None:
-        """Find the best lease at hand, and hold it in memory."""
-        held = self._best(key, now)
-        if held and held.origin == "host":
+        """Find the best lease at hand, and hold it in memory unless something was taken back meanwhile."""
+        held, host = self._best(key, now), self.host
+        if held and held.origin == "host" and host and host.epoch() == self._epoch:
             self.memory.put(key, held.lease)
         return held
 

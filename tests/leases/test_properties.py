@@ -11,7 +11,14 @@ from typing import NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from airflow_ephemeral_secrets.clock import Deadline, Instant
 from airflow_ephemeral_secrets.credential import Credential
@@ -94,6 +101,11 @@ class Host(RuleBasedStateMachine):
 
     # what a process does ---------------------------------------------------------------------------------------------
 
+    @initialize()
+    def leases_are_held(self) -> None:
+        for key in (KEY, OTHER):
+            self.get(0, key, flying=False)
+
     @rule(process=PROCESSES, key=KEYS, flying=st.booleans())
     def get(self, process: int, key: LeaseKey, flying: bool) -> None:
         """Look up, perhaps while another process flies for the key."""
@@ -113,6 +125,7 @@ class Host(RuleBasedStateMachine):
             assert asked.boot >= failed + REMEMBERED[0], "a failure is remembered"
         if isinstance(answer, Held):
             self.check_lease(key, answer)
+            assert answer.lease.lease_id not in self.gone, "nothing is served that was taken back"
         else:
             assert not early or early.freshness(self.clock.now()) == "expired", "what lives is served"
         if self.contacts and not (isinstance(answer, Held) and answer.origin == "minted"):
@@ -147,7 +160,6 @@ class Host(RuleBasedStateMachine):
         assert minted.key == key, "nobody is served another key's credential"
         assert now.wall < minted.asked.wall + minted.life, "nothing is served that has expired by the wall clock"
         assert now.boot < minted.asked.boot + minted.life, "nothing is served that has expired by the boot clock"
-        assert held.lease.lease_id not in self.gone, "nothing is served that was taken back"
 
     @rule(process=PROCESSES, key=KEYS)
     def invalidate(self, process: int, key: LeaseKey) -> None:
@@ -224,6 +236,15 @@ class Host(RuleBasedStateMachine):
         self.excuse(LeaseKey(path.name[:64]))
 
     @invariant()
+    def nothing_dead_or_foreign_is_at_hand(self) -> None:
+        """Whatever a process could serve at this moment, without asking, is alive, whole, and of the right key."""
+        for cache in self.processes:
+            for key in (KEY, OTHER):
+                held = cache.peek(key)
+                if held and held.lease.freshness(self.clock.now()) != "expired":
+                    self.check_lease(key, held)
+
+    @invariant()
     def no_secret_where_it_does_not_belong(self) -> None:
         """No error, no failure, in memory or on the host, and nobody's repr shows a secret."""
         told = self.told + [
@@ -243,5 +264,5 @@ def test_promises(ram: Path) -> None:
     What lives is served, a mint is made only when it is due, and every call ends in a credential or a typed error.
     """
     run_state_machine_as_test(
-        lambda: Host(tempfile.mkdtemp(dir=ram)), settings=settings(max_examples=300, stateful_step_count=40)
+        lambda: Host(tempfile.mkdtemp(dir=ram)), settings=settings(max_examples=150, stateful_step_count=40)
     )
