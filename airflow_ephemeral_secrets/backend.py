@@ -84,8 +84,7 @@ class EphemeralSecretsBackend(BaseSecretsBackend):
         spec = await asyncio.to_thread(self._resolve_connection, conn_id, team_name)
         if spec is None:
             return None
-        refusal = await _masked(conn_id, spec.masks())
-        if refusal:
+        if not _masker.known(spec.secrets) and (refusal := await _amask(conn_id, spec.masks())):
             raise refusal
         return self._get_connection_class()(conn_id=conn_id, **spec.fields())
 
@@ -104,7 +103,7 @@ class EphemeralSecretsBackend(BaseSecretsBackend):
 
     def _connection(self, conn_id: str, team_name: str | None) -> ConnectionSpec | None:
         spec = self._resolve_connection(conn_id, team_name)
-        if spec is not None:
+        if spec is not None and not _masker.known(spec.secrets):
             _closed(f"connection {conn_id!r}", lambda: _masker.mask(spec.masks()))
         return spec
 
@@ -141,12 +140,11 @@ def _closed(what: str, resolve: Callable[[], T]) -> T:
     raise refusal
 
 
-async def _masked(conn_id: str, masks: Masks) -> CredentialNotGranted | None:
+async def _amask(conn_id: str, masks: Masks) -> CredentialNotGranted | None:
     """Mask from an event loop; a connection whose secrets cannot be masked is not handed out."""
     try:
-        if not _masker.known(masks):
-            await _airflow.amask(masks)
-            _masker.remember(masks)
+        await _airflow.amask(masks)
+        _masker.remember(masks)
     except Exception as error:
         return _bug(f"connection {conn_id!r}", error)
     return None

@@ -104,9 +104,9 @@ class Masker:
         self._mutex = threading.Lock()
         self._known: dict[tuple[str, ...], Masks] = {}
 
-    def known(self, masks: Masks) -> bool:
+    def known(self, secret_forms: tuple[str, ...]) -> bool:
         """Say whether this very set is registered in this process."""
-        return masks.forms in self._known
+        return secret_forms in self._known
 
     def remember(self, masks: Masks) -> None:
         """Note that a set is registered, and drop those whose credentials are dead, or too many."""
@@ -123,6 +123,6 @@ class Masker:
 
     def mask(self, masks: Masks) -> None:
         """Register a set, unless it is."""
-        if not self.known(masks):
+        if not self.known(masks.forms):
             self._register(masks)
             self.remember(masks)

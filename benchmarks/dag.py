@@ -109,8 +109,12 @@ def _with_the_vault(aws: Cloud) -> Run:
 
 
 def _backend(name: str, kwargs: Mapping[str, Any]) -> Options:
-    """Switch a secrets backend on where tasks run, and nowhere else."""
-    return {"workers": {"secrets_backend": name, "secrets_backend_kwargs": json.dumps(kwargs)}}
+    """Switch a secrets backend on where tasks run and in the scheduler that forks them, as the README says."""
+    given = json.dumps(kwargs)
+    return {
+        "workers": {"secrets_backend": name, "secrets_backend_kwargs": given},
+        "secrets": {"backend": name, "backend_kwargs": given},
+    }
 
 
 def _connection() -> str:
