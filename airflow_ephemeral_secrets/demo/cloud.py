@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 BUCKET = "demo-lake"
-SECRET_ID = "demo/orders-api"  # noqa: S105
+SECRET_ID = "demo/orders-api"  # noqa: S105  # the name of a secret, not one
 WORKER = "airflow-worker"
 POLL_SECONDS = 0.05
 

@@ -22,7 +22,7 @@ from airflow_ephemeral_secrets.demo.proofs import Proof
 
 DAGS = Path(__file__).parent / "dags"
 DAG_IDS = sorted(path.stem for path in DAGS.glob("[!_]*.py"))
-RAM = "/dev/shm"  # noqa: S108
+RAM = "/dev/shm"  # noqa: S108  # the demo makes a private directory in it
 
 
 @dataclass(frozen=True)
