@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -136,9 +136,22 @@ def _add_patterns(masks: Masks) -> bool:
 def _compile(masker: Any) -> None:
     for pattern in _compacted.keys() - masker.patterns:
         del _compacted[pattern]
-    longest_first = sorted(masker.patterns, key=len, reverse=True)
-    texts = [_compacted.get(pattern, pattern) for pattern in longest_first]
-    masker.replacer = re.compile("|".join(texts)) if texts else None
+    masker.replacer = _Replacer(masker.patterns) if masker.patterns else None
+
+
+class _Replacer:
+    """An expression of all patterns that is compiled when a text is first masked; most tasks never come to it."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        longest_first = sorted(patterns, key=len, reverse=True)
+        self._expression = "|".join(_compacted.get(pattern, pattern) for pattern in longest_first)
+        self._compiled: re.Pattern[str] | None = None
+
+    def sub(self, replacement: str, text: str) -> str:
+        """Mask a text, as ``re.Pattern.sub`` does."""
+        if self._compiled is None:
+            self._compiled = re.compile(self._expression)
+        return self._compiled.sub(replacement, text)
 
 
 def _masker() -> Any:
