@@ -6,7 +6,7 @@ What can go wrong.
     EphemeralSecretsError(code, hint)
     ├── ConfigError             .problems: all of them, each with its path
     ├── AccessDenied            policy said no; .reason
-    ├── MintError               .source  .retry_after  .request_id
+    ├── MintError               .source  .retry_after  .request_id  .proof_rejected
     │   ├── SourceUnavailable   did not try: no identity here, metadata endpoint absent, package missing
     │   ├── SourceRefused       the provider said no
     │   └── SourceFailed        timeout, 5xx, nonsense; a living lease still serves
@@ -83,6 +83,7 @@ class MintError(EphemeralSecretsError):
     :param source: the name of the source in the configuration, filled in by the flow
     :param retry_after: seconds the provider asked us to wait
     :param request_id: the provider's id of the failed request
+    :param proof_rejected: whether what proves us was wrong or had expired: it may have been rotated meanwhile
     """
 
     default_code = "mint"
@@ -96,11 +97,13 @@ class MintError(EphemeralSecretsError):
         source: str | None = None,
         retry_after: float | None = None,
         request_id: str | None = None,
+        proof_rejected: bool = False,
     ) -> None:
         super().__init__(message, code=code, hint=hint)
         self.source = source
         self.retry_after = retry_after
         self.request_id = request_id
+        self.proof_rejected = proof_rejected
 
     def __str__(self) -> str:
         request = f" (request id {self.request_id})" if self.request_id else ""

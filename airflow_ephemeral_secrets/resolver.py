@@ -19,14 +19,14 @@ from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import Clock, Deadline, Instant, seconds
 from airflow_ephemeral_secrets.config import Config
 from airflow_ephemeral_secrets.credential import Credential
-from airflow_ephemeral_secrets.errors import EphemeralSecretsError, MintError
+from airflow_ephemeral_secrets.errors import EphemeralSecretsError, MintError, SourceRefused
 from airflow_ephemeral_secrets.leases.cache import Held, LeaseCache, within
 from airflow_ephemeral_secrets.masking import Masks, forms
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape, VariableShape, fill
-from airflow_ephemeral_secrets.sources.base import Minting
+from airflow_ephemeral_secrets.sources.base import Minting, SecretReference, Source
 
 SECRETS_HELD = 300.0
 
@@ -187,16 +187,24 @@ class Resolver:
         event: AuditEvent,
     ) -> Credential:
         network = self.config.network
+        read: dict[SecretReference, str] = {}
+
+        def secret(name: SecretName) -> str:
+            reference = recipe.references[name.secret]
+            if reference not in read:
+                read[reference] = reference.read(network, deadline)
+            return read[reference]
+
         minting = Minting(
             facts=facts,
             stamp=recipe.source.stamp(caller),
             asked=asked,
             deadline=deadline,
             network=network,
-            secret=lambda name: recipe.references[name.secret].read(network, deadline),
+            secret=secret,
         )
         with self.audit.mint(event, asked) as got:
-            got.append(recipe.source.mint(minting))
+            got.append(_prove(recipe.source, minting, read))
         return got[0]
 
     def _secret(self, recipe: Recipe, name: SecretName, deadline: Deadline) -> str:
@@ -209,6 +217,32 @@ class Resolver:
             with self._mutex:
                 self._secrets[reference] = value
         return value
+
+
+def _prove(source: Source, minting: Minting, read: dict[SecretReference, str]) -> Credential:
+    """
+    Mint; once more with what was read anew, where the provider rejects our secret and it has been rotated meanwhile.
+
+    :param read: the secrets that the source has read, which it is given again
+    """
+    try:
+        return source.mint(minting)
+    except SourceRefused as error:
+        refusal = error
+    if not refusal.proof_rejected or not _read_anew(read, minting):
+        raise refusal
+    return source.mint(minting)
+
+
+def _read_anew(read: dict[SecretReference, str], minting: Minting) -> bool:
+    """Read secrets anew; say whether any of them has changed."""
+    try:
+        anew = {reference: reference.read(minting.network, minting.deadline) for reference in read}
+    except MintError:
+        return False
+    changed = anew != read
+    read.update(anew)
+    return changed
 
 
 def _shape(recipe: Recipe) -> str:

@@ -6,17 +6,19 @@ import json
 import os
 from random import Random
 
+import msgspec
 import pytest
 
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import Deadline
+from airflow_ephemeral_secrets.credential import BearerToken, Credential
 from airflow_ephemeral_secrets.errors import AccessDenied, SourceFailed, SourceRefused
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import Rule
 from airflow_ephemeral_secrets.shapes.http import Http
 from airflow_ephemeral_secrets.sources.aws import AwsAssumeRole
-from airflow_ephemeral_secrets.sources.base import Network, SecretReference
+from airflow_ephemeral_secrets.sources.base import Minting, Network, SecretReference, Source
 from airflow_ephemeral_secrets.testing import FakeClock, FakeSource
 from tests.resolving import CALLER, resolver
 
@@ -182,3 +184,58 @@ def test_host_store_is_not_opened_for_what_nobody_owns() -> None:
     assert opened == []
     asked.connection("api", CALLER)
     assert opened == ["opened"]
+
+
+class RotatedReference(SecretReference, frozen=True, kw_only=True, tag="rotated"):
+    """A reference that gives one value after the other, and the last for good; None is a store that is down."""
+
+    values: tuple[str | None, ...]
+
+    def read(self, network: Network, deadline: Deadline) -> str:
+        value = self.values[min(len(READS), len(self.values) - 1)]
+        READS.append(str(value))
+        if value is None:
+            raise SourceFailed("the store is down")
+        return value
+
+
+class Proving(Source, frozen=True, kw_only=True, tag="proving"):
+    """A source whose provider accepts one secret only."""
+
+    accepted: str
+    rejects_proof: bool = True
+    tried: list[str] = msgspec.field(default_factory=list)
+
+    def yields(self) -> type[Credential]:
+        return BearerToken
+
+    def mint(self, minting: Minting) -> Credential:
+        self.tried.append(minting.secret(SecretName("proof")))
+        if minting.secret(SecretName("proof")) != self.accepted:
+            raise SourceRefused("wrong secret", code="invalid_client", proof_rejected=self.rejects_proof)
+        return BearerToken(token="a-token", expires_at=minting.asked.wall + 900, principal="somebody")
+
+
+@pytest.mark.parametrize(
+    ("values", "rejects_proof", "tried", "reads"),
+    [
+        pytest.param(("new",), True, ["new"], 1, id="accepted at once"),
+        pytest.param(("old", "new"), True, ["old", "new"], 2, id="rotated meanwhile"),
+        pytest.param(("old", "older", "new"), True, ["old", "older"], 2, id="rotated, and wrong again"),
+        pytest.param(("old", "old", "new"), True, ["old"], 2, id="the same as before"),
+        pytest.param(("old", None), True, ["old"], 2, id="its store is down"),
+        pytest.param(("old", "new"), False, ["old"], 1, id="refused for another reason"),
+    ],
+)
+def test_rotated_secret(values: tuple[str | None, ...], rejects_proof: bool, tried: list[str], reads: int) -> None:
+    """A secret that the provider rejects is read anew once, and tried once more only if it has changed."""
+    READS.clear()
+    source = Proving(accepted="new", rejects_proof=rejects_proof)
+    asked = resolver(source=source, references={"proof": RotatedReference(values=values)})
+    if tried[-1] == "new":
+        assert asked.connection("api", CALLER)
+    else:
+        with pytest.raises(SourceRefused, match="wrong secret"):
+            asked.connection("api", CALLER)
+    assert source.tried == tried
+    assert len(READS) == reads

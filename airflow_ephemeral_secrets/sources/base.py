@@ -37,11 +37,13 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     :param deadline: bounds a whole lookup: waiting, minting, trying again
     :param ca_file: PEM file of the certificate authorities to trust instead of the usual ones
     :param proxy: URL of the proxy to providers; the environment's proxies are not used
+    :param allow_endpoints: what a credentials file may name beyond its provider's own endpoints: these and all below
     """
 
     deadline: Duration = "10s"
     ca_file: AbsolutePath | None = None
     proxy: Proxy | None = None
+    allow_endpoints: list[Endpoint] = []
 
 
 class Minting(Struct, frozen=True, kw_only=True):

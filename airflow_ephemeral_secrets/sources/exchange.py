@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection
 
     from airflow_ephemeral_secrets.sources.base import Network
+    from airflow_ephemeral_secrets.sources.certificate import Certificate
 
 _PRIVATE = re.compile(r"https://|http://(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?(/|$)")
+_METADATA = re.compile(r"http://(169\.254\.[0-9.]+|metadata\.google\.internal|\[fe80:[0-9a-f:]+\])(:[0-9]+)?(/|$)")
 log = logging.getLogger(__name__)
 
 LARGEST_BODY = 64 * 1024
@@ -59,23 +61,27 @@ def exchange(
     body: bytes | None,
     network: Network,
     deadline: Deadline,
+    certificate: Certificate | None = None,
+    metadata: bool = False,
 ) -> Answer:
     """
     Send one request and read one answer.
 
     :param url: https, or http to a loopback host
+    :param certificate: what this client presents (mutual TLS)
+    :param metadata: whether it may go to the metadata service of this host: http to a link-local address, by no proxy
     :raises SourceFailed: when there is no whole answer of at most 64 KiB before the deadline, or it is a redirect
     :raises SourceUnavailable: when ``network.ca_file`` is not usable
     """
     import urllib3
 
-    if not _PRIVATE.match(url):
+    if not _PRIVATE.match(url) and not (metadata and _METADATA.match(url)):
         raise _failed(url, "plain http, which is for loopback only", "insecure", "https")
     left = deadline.remaining()
     if left <= 0:
         raise _failed(url, "no time left", "timeout")
     timeout = urllib3.Timeout(connect=min(CONNECT, left), read=min(READ, left))
-    pool = _pool(network)
+    pool = _pool(network, certificate, None if metadata else network.proxy)
     try:
         with pool, _cut_off(pool, url, left):
             response = pool.request(
@@ -136,17 +142,19 @@ def host(url: str) -> str:
     return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
 
 
-def _pool(network: Network) -> PoolManager:
+def _pool(network: Network, certificate: Certificate | None, proxy: str | None) -> PoolManager:
     import urllib3
 
     try:
-        context = _tls(network.ca_file)
+        usual = _tls(network.ca_file)
+        # a context of its own: no other request may present this certificate
+        context = certificate.present(_tls.__wrapped__(network.ca_file)) if certificate else usual
     except OSError as error:
         raise SourceUnavailable(
             f"network.ca_file {network.ca_file} cannot be used ({type(error).__name__})", code="ca_file_unusable"
         ) from None
-    if network.proxy:
-        return urllib3.ProxyManager(network.proxy, ssl_context=context, proxy_ssl_context=context)
+    if proxy:
+        return urllib3.ProxyManager(proxy, ssl_context=context, proxy_ssl_context=usual)
     return urllib3.PoolManager(ssl_context=context)
 
 
