@@ -34,7 +34,7 @@ _FLOCK = struct.Struct("hhqqi")
 Inode = tuple[int, int]
 
 _opened: dict[Inode, list[int]] = {}
-_flying: set[tuple[Inode, LeaseKey]] = set()
+_flying: dict[tuple[Inode, LeaseKey], object] = {}
 _mutex = threading.Lock()
 
 
@@ -89,12 +89,11 @@ class Flights:
         :param until: when, by the boot clock, we shall be done
         :raises StoreError: when the kernel has no lock to give
         """
-        flight = (self._inode, key)
-        with _mutex:
-            alone = flight not in _flying
-            _flying.add(flight)
-        lane = None
+        place, flight, lane = (self._inode, key), object(), None
         try:
+            # a signal handler may raise between any two steps: what is undone below is told by the dict alone
+            with _mutex:
+                alone = _flying.setdefault(place, flight) is flight
             lane = self._take(key, now, until) if alone else None
             yield lane is not None
         finally:
@@ -102,9 +101,9 @@ class Flights:
                 with suppress(OSError):
                     os.pwrite(self._file, _HOLDER.pack(0.0, 0), _place(key, lane))
                     fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _byte(key, lane))
-            if alone:
-                with _mutex:
-                    _flying.discard(flight)
+            with _mutex:
+                if _flying.get(place) is flight:
+                    del _flying[place]
 
     def _take(self, key: LeaseKey, now: float, until: float) -> int | None:
         try:

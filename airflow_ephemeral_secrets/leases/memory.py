@@ -31,7 +31,7 @@ class MemoryStore:
         self._mutex = threading.Lock()
         self._leases: TLRUCache[LeaseKey, Lease] = TLRUCache(capacity, ttu=_end, timer=lambda: clock.now().boot)
         self._failures: LRUCache[LeaseKey, Failure] = LRUCache(capacity)
-        self._flying: set[LeaseKey] = set()
+        self._flying: dict[LeaseKey, object] = {}
 
     def get(self, key: LeaseKey) -> Lease | None:
         with self._mutex:
@@ -79,12 +79,13 @@ class MemoryStore:
 
     @contextmanager
     def flight(self, key: LeaseKey, until: float) -> Iterator[bool]:
-        with self._mutex:
-            mine = key not in self._flying
-            self._flying.add(key)
+        flight = object()
         try:
+            # a signal handler may raise between any two steps: what is undone below is told by the dict alone
+            with self._mutex:
+                mine = self._flying.setdefault(key, flight) is flight
             yield mine
         finally:
-            if mine:
-                with self._mutex:
-                    self._flying.discard(key)
+            with self._mutex:
+                if self._flying.get(key) is flight:
+                    del self._flying[key]
