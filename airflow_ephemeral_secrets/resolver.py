@@ -147,7 +147,8 @@ class Resolver:
             else "none held: it is minted"
         )
         steps.append(Step("lease", True, f"key {key[:12]}, {state}"))
-        return steps
+        assert isinstance(recipe.shape, Shape)
+        return [*steps, *(Step("shape", True, caution) for caution in recipe.shape.cautions)]
 
     def invalidate(self, lease_id: str) -> list[str]:
         """
@@ -251,6 +252,22 @@ def _shape(recipe: Recipe) -> str:
 
 
 def _source(recipe: Recipe, caller: Caller, facts: Mapping[str, Any]) -> str:
-    stamp = ", ".join(f"{name}={value}" for name, value in recipe.source.stamp(caller).items()) or "nobody"
-    told = ", ".join(f"{name}={facts[name]}" for name in ("role_arn", "region", "profile") if facts.get(name))
-    return f"kind {recipe.source.kind}{f' ({told})' if told else ''}, ttl {recipe.source.ttl}, names {stamp}"
+    source = recipe.source
+    stamp = ", ".join(f"{name}={value}" for name, value in source.stamp(caller).items()) or "nobody"
+    told = [f"{name}={_words(facts[name])}" for name in _configured(source) if _words(facts.get(name))]
+    settings = f" ({', '.join(told)})" if told else ""
+    return f"kind {source.kind}{settings}, ttl {source.ttl}, names {stamp}"
+
+
+def _configured(source: Source) -> list[str]:
+    """List the fields of a source's own that the configuration sets."""
+    own = [field for field in msgspec.structs.fields(source) if field.name not in ("ttl", "attribution")]
+    return [field.name for field in own if getattr(source, field.name) != field.default]
+
+
+def _words(value: Any) -> str:
+    """Write a fact in a line: text, a list of texts, or the name of a secret; else nothing."""
+    if isinstance(value, SecretName):
+        return f"secret {value.secret}"
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return "+".join(items) if all(isinstance(item, str) for item in items) else ""

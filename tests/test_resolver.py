@@ -19,6 +19,7 @@ from airflow_ephemeral_secrets.shapes.base import Rule
 from airflow_ephemeral_secrets.shapes.http import Http
 from airflow_ephemeral_secrets.sources.aws import AwsAssumeRole
 from airflow_ephemeral_secrets.sources.base import Minting, Network, SecretReference, Source
+from airflow_ephemeral_secrets.sources.static import Static
 from airflow_ephemeral_secrets.testing import FakeClock, FakeSource
 from tests.resolving import CALLER, resolver
 
@@ -127,13 +128,16 @@ def test_header_secret_is_read_once_per_process() -> None:
     assert READS == ["key", "key"]
 
 
+SHAPE = [("shape", True)] * len(Http.cautions)
+
+
 @pytest.mark.parametrize(
     ("name", "caller", "rule", "steps"),
     [
         ("other", CALLER, None, [("recipe", False)]),
         ("api", Caller(process="server"), None, [("recipe", True), ("policy", False)]),
         ("api", CALLER, Rule(dags=["x"]), [("recipe", True), ("policy", False)]),
-        ("api", CALLER, None, [("recipe", True), ("policy", True), ("source", True), ("lease", True)]),
+        ("api", CALLER, None, [("recipe", True), ("policy", True), ("source", True), ("lease", True), *SHAPE]),
     ],
 )
 def test_explain_walks_the_same_steps(
@@ -151,7 +155,22 @@ def test_explain_tells_of_a_held_lease() -> None:
     """Explain shows how fresh the lease at hand is."""
     asked = resolver()
     asked.connection("api", CALLER)
-    assert "fresh in memory, lease " in asked.explain("api", CALLER)[-1].reason
+    (lease,) = [step for step in asked.explain("api", CALLER) if step.name == "lease"]
+    assert "fresh in memory, lease " in lease.reason
+
+
+def test_explain_tells_what_was_configured() -> None:
+    """Explain shows the source's settings that are not defaults; a secret by its name only."""
+    source = AwsAssumeRole(
+        role_arn="arn:aws:iam::111122223333:role/{dag_id}", region="eu-west-1", policy_arns=["a", "b"]
+    )
+    role = "role_arn=arn:aws:iam::111122223333:role/a_dag, region=eu-west-1, policy_arns=a+b"
+    for configured, told in (
+        (source, f"kind aws_assume_role ({role}), ttl 1h, names dag_id=a_dag, run_id=a_run"),
+        (Static(token=SecretName("proof")), "kind static (token=secret proof), ttl 5m, names nobody"),
+    ):
+        steps = resolver(source=configured).explain("api", CALLER)
+        assert [step.reason for step in steps if step.name == "source"] == [told]
 
 
 def test_deadline_bounds_a_source_that_hangs() -> None:

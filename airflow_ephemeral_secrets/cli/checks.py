@@ -13,6 +13,15 @@ from airflow_ephemeral_secrets.errors import SourceFailed, SourceUnavailable, St
 from airflow_ephemeral_secrets.installation import Installation
 from airflow_ephemeral_secrets.sources.exchange import SKEW, exchange, skew
 
+PACKAGES = (
+    ("boto3", "aws", ("aws_",)),
+    ("azure.identity", "azure", ("azure",)),
+    ("azure.keyvault.secrets", "azure", ("azure_key_vault",)),
+    ("google.auth", "google", ("google",)),
+    ("jwt", "oauth2", ("oauth2",)),
+)
+"""What kinds of sources and secret references need, with the extra that brings it."""
+
 
 class Finding(NamedTuple):
     """
@@ -75,18 +84,26 @@ def use_cache(value: str | None) -> Iterator[Finding]:
 
 
 def packages(config: Config) -> Iterator[Finding]:
-    """Find what the configured sources need and is not installed."""
+    """Find what the configured sources and secret references need and is not installed."""
     kinds = {source.kind for source in config.sources.values()} | {
         str(reference.__struct_config__.tag) for reference in config.secrets.values()
     }
-    needy = sorted(kind for kind in kinds if kind.startswith("aws_"))
-    if needy and not find_spec("boto3"):
-        yield Finding(
-            "packages",
-            f"boto3 is not installed, and {', '.join(needy)} need it",
-            "nothing can be minted by them",
-            "pip install 'airflow-ephemeral-secrets[aws]'",
-        )
+    for module, extra, prefixes in PACKAGES:
+        needy = sorted(kind for kind in kinds if kind.startswith(prefixes))
+        if needy and not _installed(module):
+            yield Finding(
+                "packages",
+                f"{module} is not installed, and {', '.join(needy)} {'needs' if len(needy) == 1 else 'need'} it",
+                "nothing can be minted by them",
+                f"pip install 'airflow-ephemeral-secrets[{extra}]'",
+            )
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package around it
+        return False
 
 
 def remote_logging(config: Config, conn_id: str | None) -> Iterator[Finding]:

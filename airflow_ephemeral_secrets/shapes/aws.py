@@ -26,6 +26,7 @@ class Aws(Shape, frozen=True, kw_only=True, tag="aws"):
     """
 
     accepts = (AwsCredential,)
+    cautions = ("the hook reads the connection once and does not refresh it: a task may run until the session expires",)
 
     region: Annotated[str, Meta(max_length=30, description="an AWS region")] | None = None
     extra: dict[str, Any] = {}

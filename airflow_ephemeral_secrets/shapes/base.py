@@ -87,6 +87,8 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     """
 
     accepts: ClassVar[tuple[type[Credential], ...]] = ()
+    cautions: ClassVar[tuple[str, ...]] = ()
+    """What whoever uses the stock classes of this connection type should know, one line each, for ``explain``."""
 
     source: str
     allow: Rule | None = None

@@ -58,6 +58,10 @@ class Http(Shape, frozen=True, kw_only=True, tag="http"):
     """
 
     accepts = (BearerToken, BasicCredential)
+    cautions = (
+        "HttpHook.run reads the connection anew for each request; HttpAsyncHook, and so every trigger, keeps the token",
+        "a deferrable HttpOperator writes the answer's body, headers and cookies to the metadata database",
+    )
 
     host: Annotated[str, Meta(min_length=1, max_length=2048)]
     port: Port | None = None
