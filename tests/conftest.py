@@ -14,6 +14,8 @@ from hypothesis import settings
 settings.register_profile("tests", deadline=None, database=None)
 settings.load_profile("tests")
 
+pytest_plugins = ("tests.peers.fixtures",)
+
 _HOME = tempfile.mkdtemp(prefix="airflow-ephemeral-tests-")
 for _name in [name for name in os.environ if name.startswith(("AWS_", "AIRFLOW", "_AIRFLOW"))]:
     del os.environ[_name]
