@@ -14,6 +14,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.request import urlopen
 
+import psutil
+
 from airflow_ephemeral_secrets.demo import settings
 from airflow_ephemeral_secrets.demo.environment import allowed
 from airflow_ephemeral_secrets.demo.metadata import FINISHED, Metadata
@@ -29,13 +31,14 @@ class AirflowFailed(Exception):
 
 class Airflow:
     """
-    Run API server, Dag processor and scheduler with LocalExecutor on SQLite; leave neither process nor file behind.
+    Run API server, Dag processor and scheduler with LocalExecutor; leave neither process nor file behind.
 
     Between entering the block and :meth:`start` the home exists and may be filled.
 
     :param dags: folders with Dag files
     :param environment: variables of all components, besides the few inherited ones
     :param options: ``{section: {option: value}}`` on top of :func:`settings.base_options`
+    :param metadata: its database; a SQLite file in its home unless said otherwise
     :param triggerer: run one too
     :param parallelism: tasks at a time
     :param keep: leave the home behind
@@ -48,6 +51,7 @@ class Airflow:
         *,
         environment: Mapping[str, str] | None = None,
         options: settings.Options | None = None,
+        metadata: Metadata | None = None,
         triggerer: bool = False,
         parallelism: int = 3,
         keep: bool = False,
@@ -57,6 +61,7 @@ class Airflow:
         self.parallelism = parallelism
         self._given = dict(environment or {})
         self._options = options or {}
+        self._metadata = metadata
         self._triggerer = triggerer
         self._keep = keep
         self._progress = progress
@@ -68,7 +73,7 @@ class Airflow:
         self.home = Path(tempfile.mkdtemp(prefix="airflow-ephemeral-"))
         self.logs = self.home / "logs"
         self.logs.mkdir()
-        self.metadata = Metadata(self.home / "airflow.db")
+        self.metadata = self._metadata or Metadata(self.home / "airflow.db")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,7 +96,7 @@ class Airflow:
         """
         deadline = time.monotonic() + timeout
         port = _free_port()
-        base = settings.base_options(self.home, port, self.dags, self.parallelism)
+        base = settings.base_options(self.metadata.url, port, self.dags, self.parallelism)
         settings.write(self.home / "airflow.cfg", base, self._options, options or {})
         migration = self._spawn("db", "migrate")
         self._until("creating the metadata database", lambda: migration.exit_code() is not None, deadline)
@@ -148,7 +153,11 @@ class Airflow:
 
     def survivors(self) -> int:
         """Count the processes of this Airflow that are alive."""
-        return len(survivors(self._sessions))
+        return len(self.processes())
+
+    def processes(self) -> list[psutil.Process]:
+        """List the processes of this Airflow that are alive."""
+        return survivors(self._sessions)
 
     @property
     def _sessions(self) -> set[int]:

@@ -93,6 +93,10 @@ class Search:
                     found.update(self._stream(where, inner))
         return found
 
+    def content(self, where: str, content: bytes) -> set[Finding]:
+        """Search some bytes."""
+        return set(self._stream(where, io.BytesIO(content)))
+
     def database(self, path: Path) -> set[Finding]:
         """Search every cell of every table of a SQLite file."""
         found: set[Finding] = set()
@@ -105,7 +109,7 @@ class Search:
                 for row in rows:
                     for column, cell in zip(columns, row, strict=True):
                         if isinstance(cell, bytes):
-                            found.update(self._stream(f"{name}.{column}", io.BytesIO(cell)))
+                            found |= self.content(f"{name}.{column}", cell)
         return found
 
     def _stream(self, where: str, stream: io.BufferedIOBase) -> Iterator[Finding]:

@@ -32,6 +32,11 @@ class Metadata:
     def __init__(self, database: Path) -> None:
         self.database = database
 
+    @property
+    def url(self) -> str:
+        """Name it as Airflow's ``sql_alchemy_conn`` does."""
+        return f"sqlite:///{self.database}"
+
     def runs(self) -> dict[str, str]:
         """Return the state of each Dag's latest run."""
         return dict(self._rows("SELECT dag_id, state FROM dag_run ORDER BY id"))

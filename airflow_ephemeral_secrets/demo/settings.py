@@ -14,7 +14,7 @@ Options = Mapping[str, Mapping[str, str]]
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 
 
-def base_options(home: Path, port: int, dags: Iterable[Path], parallelism: int) -> Options:
+def base_options(database: str, port: int, dags: Iterable[Path], parallelism: int) -> Options:
     """Return the options under which Airflow starts fast, tells nobody and finds only the given Dags."""
     url = f"http://127.0.0.1:{port}"
     bundles = [
@@ -32,7 +32,7 @@ def base_options(home: Path, port: int, dags: Iterable[Path], parallelism: int) 
             "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         },
         "database": {
-            "sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}",
+            "sql_alchemy_conn": database,
             "load_default_connections": "False",
         },
         "api": {

@@ -1,0 +1,52 @@
+"""Stock operators on minted credentials, sync and deferred, and all that a careless task may do with them."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import timedelta
+from urllib.parse import quote
+
+from airflow.providers.amazon.aws.operators.s3 import S3ListOperator
+from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
+from airflow.providers.http.operators.http import HttpOperator
+from airflow.providers.http.sensors.http import HttpSensor
+from airflow.sdk import BaseHook, Variable, dag, task
+
+DEFERRED = {"deferrable": True, "retries": 5, "retry_delay": timedelta(seconds=1)}
+
+
+def tell(context):
+    print("callback", BaseHook.get_connection("orders").extra, context["exception"])
+
+
+@dag(schedule="@once")
+def clean():
+    orders = {"http_conn_id": "orders", "endpoint": "/orders", "method": "GET"}
+    headers = {
+        "X-Token": "{{ var.value.API_TOKEN }}",
+        "X-Uri": "{{ conn.orders.extra_dejson.Authorization | urlencode }}",
+    }
+    HttpOperator(task_id="call", headers=headers, **orders)
+    HttpOperator(task_id="call_deferred", **orders, **DEFERRED)
+    HttpSensor(task_id="sense", poke_interval=1, **orders)
+    HttpSensor(task_id="sense_deferred", poke_interval=1, **orders, **DEFERRED)
+    S3ListOperator(task_id="list", bucket="demo-lake", aws_conn_id="lake")
+    SQLExecuteQueryOperator(task_id="query", conn_id="db", sql="SELECT 42 AS answer", show_return_value_in_logs=True)
+
+    @task
+    def careless():
+        api, db, lake = (BaseHook.get_connection(name) for name in ("orders", "db", "lake"))
+        for one in (api, db, lake):
+            print(one, repr(one), one.get_uri(), one.extra, one.password, quote(one.password or "", safe=""))
+        print(Variable.get("API_TOKEN"))
+        try:
+            raise RuntimeError(f"a library shows {api.extra} and {db.password}")
+        except RuntimeError:
+            traceback.print_exc()
+        print("DONE")
+
+    careless()
+    HttpOperator(task_id="fail", on_failure_callback=tell, **{**orders, "endpoint": "/nowhere"})
+
+
+clean()
