@@ -17,9 +17,10 @@ from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, Rule, Shape, Vari
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.base import Network, SecretReference, Source
 from airflow_ephemeral_secrets.sources.files import AbsolutePath
-from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, load
+from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load, load_kind
 
 INLINE = "inline config"
+BASES: Mapping[str, type[Struct]] = {"secrets": SecretReference, "sources": Source, "connections": Shape}
 SECTIONS = ("version", "secrets", "sources", "connections", "variables", "audit", "store", "network", "parse")
 
 
@@ -200,11 +201,22 @@ def _kinds(
         kind = entry.get(tag) if isinstance(entry, Mapping) else None
         if not isinstance(entry, Mapping):
             problems.add(path, "expected a mapping")
-        elif not isinstance(kind, str):
+            continue
+        if not isinstance(kind, str):
             problems.add(f"{path}.{tag}", f"required; {known('', kinds)}")
-        elif kind not in kinds:
+            continue
+        if kind not in kinds:
+            kinds = {**added(section), **kinds}
+        if kind not in kinds:
             problems.add(f"{path}.{tag}", f"unknown {kind[:60]!r}; {known(kind, kinds)}")
-        elif (value := struct(load(kinds[kind]), entry, path, problems, ignore=(tag,))) is not None:
+            continue
+        try:
+            cls = load_kind(kind, kinds[kind], BASES[section])
+        except NotAKind as error:
+            problems.add(f"{path}.{tag}", str(error))
+            continue
+        value = struct(cls, entry, path, problems, ignore=(tag,))
+        if value is not None:
             found[name] = value
     return found
 

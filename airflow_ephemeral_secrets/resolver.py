@@ -7,7 +7,7 @@ It neither knows Airflow nor reads its settings: whoever builds it says who asks
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,14 +19,21 @@ from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import Clock, Deadline, Instant, seconds
 from airflow_ephemeral_secrets.config import Config
 from airflow_ephemeral_secrets.credential import Credential
-from airflow_ephemeral_secrets.errors import EphemeralSecretsError, MintError, SourceRefused
+from airflow_ephemeral_secrets.errors import (
+    AccessDenied,
+    EphemeralSecretsError,
+    MintError,
+    SourceRefused,
+    SourceUnavailable,
+)
 from airflow_ephemeral_secrets.leases.cache import Held, LeaseCache, within
 from airflow_ephemeral_secrets.masking import Masks, forms
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape, VariableShape, fill
-from airflow_ephemeral_secrets.sources.base import Minting, SecretReference, Source
+from airflow_ephemeral_secrets.shapes.live import LiveFace, Route
+from airflow_ephemeral_secrets.sources.base import Minting, Network, SecretReference, Source
 
 SECRETS_HELD = 300.0
 
@@ -49,6 +56,18 @@ class Step(NamedTuple):
     reason: str
 
 
+OpenRoute = Callable[["Resolver", Recipe, str, Caller, LiveFace], Route]
+
+
+def no_route(*_: object) -> Route:
+    """
+    Open nothing.
+
+    :raises AccessDenied: always
+    """
+    raise AccessDenied("it is live, which needs a process that lasts", code="not_live_here", hint="live: false")
+
+
 class Resolver:
     """
     Resolve names into connections and variables.
@@ -58,14 +77,24 @@ class Resolver:
     :param leases: holds and mints
     :param audit: is told everything
     :param clock: where the time comes from
+    :param open_route: opens a place on loopback for a live shape
     """
 
-    def __init__(self, config: Config, policy: Policy, leases: LeaseCache, audit: Audit, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: Config,
+        policy: Policy,
+        leases: LeaseCache,
+        audit: Audit,
+        clock: Clock,
+        open_route: OpenRoute = no_route,
+    ) -> None:
         self.config = config
         self.policy = policy
         self.leases = leases
         self.audit = audit
         self.clock = clock
+        self._open_route = open_route
         self._secrets: TTLCache[object, str] = TTLCache(100, SECRETS_HELD, timer=lambda: clock.now().boot)
         self._mutex = threading.Lock()
 
@@ -81,9 +110,15 @@ class Resolver:
             return None
         shape = recipe.shape
         assert isinstance(shape, Shape)
-        deadline = self._deadline()
+        deadline = self.deadline()
         held = self.lease(recipe, conn_id, caller, deadline)
-        spec = shape.render(held.lease.credential, lambda name: self._secret(recipe, name, deadline))
+
+        def secret(name: SecretName) -> str:
+            return self._secret(recipe, name, deadline)
+
+        if face := shape.face():
+            return shape.render_live(self._open_route(self, recipe, conn_id, caller, face), secret)
+        spec = shape.render(held.lease.credential, secret)
         return msgspec.structs.replace(spec, until=held.lease.issued_boot + held.lease.life)
 
     def variable(self, key: str, caller: Caller) -> Value | None:
@@ -98,7 +133,7 @@ class Resolver:
             return None
         shape = recipe.shape
         assert isinstance(shape, VariableShape)
-        lease = self.lease(recipe, key, caller, self._deadline()).lease
+        lease = self.lease(recipe, key, caller, self.deadline()).lease
         text = fill(shape.value, lease.credential)
         return Value(text, Masks(forms((*lease.credential.secrets(), text)), until=lease.issued_boot + lease.life))
 
@@ -175,7 +210,8 @@ class Resolver:
         """Let go of what this process holds open."""
         self.leases.close()
 
-    def _deadline(self) -> Deadline:
+    def deadline(self) -> Deadline:
+        """Start the time that one lookup may take."""
         return Deadline(self.clock, seconds(self.config.network.deadline))
 
     def _mint(
@@ -193,7 +229,7 @@ class Resolver:
         def secret(name: SecretName) -> str:
             reference = recipe.references[name.secret]
             if reference not in read:
-                read[reference] = reference.read(network, deadline)
+                read[reference] = _read(reference, network, deadline)
             return read[reference]
 
         minting = Minting(
@@ -214,7 +250,7 @@ class Resolver:
         with self._mutex:
             value = self._secrets.get(reference)
         if value is None:
-            value = within(deadline, lambda: reference.read(self.config.network, deadline))
+            value = within(deadline, lambda: _read(reference, self.config.network, deadline))
             with self._mutex:
                 self._secrets[reference] = value
         return value
@@ -238,12 +274,28 @@ def _prove(source: Source, minting: Minting, read: dict[SecretReference, str]) -
 def _read_anew(read: dict[SecretReference, str], minting: Minting) -> bool:
     """Read secrets anew; say whether any of them has changed."""
     try:
-        anew = {reference: reference.read(minting.network, minting.deadline) for reference in read}
+        anew = {reference: _read(reference, minting.network, minting.deadline) for reference in read}
     except MintError:
         return False
     changed = anew != read
     read.update(anew)
     return changed
+
+
+def _read(reference: SecretReference, network: Network, deadline: Deadline) -> str:
+    """
+    Read a secret that is text.
+
+    :raises SourceUnavailable: when it holds what UTF-8 cannot say, at which encoders raise errors that show it
+    """
+    value = reference.read(network, deadline)
+    if value.isascii() or len(value.encode(errors="ignore").decode()) == len(value):
+        return value
+    raise SourceUnavailable(
+        f"what the secret reference from {reference.__struct_config__.tag} holds is not UTF-8 text",
+        code="secret_unusable",
+        hint="binary secrets in base64",
+    )
 
 
 def _shape(recipe: Recipe) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal, Union
 
 import msgspec
 from msgspec import Meta
 
-from airflow_ephemeral_secrets.config import AuditSettings, ParseSettings, StoreSettings
+from airflow_ephemeral_secrets.config import BASES, AuditSettings, ParseSettings, StoreSettings
 from airflow_ephemeral_secrets.shapes.base import VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.base import Network
-from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, load
+from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load, load_kind
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Name = Annotated[str, Meta(min_length=1, max_length=250)]
@@ -24,7 +25,7 @@ def json_schema() -> dict[str, Any]:
         "Configuration",
         [
             ("version", Literal[1]),
-            *((name, _section(kinds), None) for name, kinds in _SECTIONS),
+            *((name, _section(name, kinds), None) for name, kinds in _SECTIONS),
             ("variables", dict[Name, VariableShape] | None, None),
             ("audit", AuditSettings | None, None),
             ("store", StoreSettings | None, None),
@@ -40,8 +41,12 @@ def json_schema() -> dict[str, Any]:
 _SECTIONS = (("secrets", REFERENCES), ("sources", SOURCES), ("connections", SHAPES))
 
 
-def _section(kinds: Mapping[str, str]) -> Any:
-    entry: Any = Union[tuple(load(place) for place in kinds.values())]  # noqa: UP007  # a union of what a table lists
+def _section(name: str, kinds: Mapping[str, str]) -> Any:
+    types = [*map(load, kinds.values())]
+    for kind, place in added(name).items():
+        with suppress(NotAKind):
+            types += [load_kind(kind, place, BASES[name])] if kind not in kinds else []
+    entry: Any = Union[tuple(types)]  # noqa: UP007  # a union of what a table lists
     return dict[Name, entry] | None
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,7 +147,10 @@ def test_the_message_counts_what_it_leaves_out() -> None:
             TOKEN.replace("{s:", "{orders:") + "variables: {V: {source: order, value: v}}",
             "variables.V.source: no source 'order' under sources; did you mean 'orders'?",
         ),
-        ("version: 1\nnetwork: {xyzzy: 1}", "network.xyzzy: unknown key; known: ca_file, deadline, proxy"),
+        (
+            "version: 1\nnetwork: {xyzzy: 1}",
+            "network.xyzzy: unknown key; known: allow_endpoints, ca_file, deadline, proxy",
+        ),
         ("version: 1\nsources: {s: {kind: xyzzy}}", f"sources.s.kind: unknown 'xyzzy'; known: {', '.join(SOURCES)}"),
     ],
 )
@@ -183,7 +188,7 @@ def test_a_mismatch_names_what_would_fit() -> None:
     )
 
     assert "which mints AWS keys" in problem
-    assert problem.endswith("shapes that fit this source: aws, fields")
+    assert problem.endswith("shapes that fit this source: aws, fields, http_sigv4")
 
 
 def test_an_unfillable_placeholder_names_those_that_are_filled() -> None:
@@ -262,7 +267,7 @@ def test_reads_what_is_written() -> None:
 
     assert (config.store.host, config.network.deadline, config.parse.mint) == ("/dev/shm/leases", "5m", True)
     assert config.network.proxy == "http://127.0.0.1:3128"
-    assert set(config.secrets) == {"manager", "variable", "mounted"}
+    assert set(config.secrets) >= {"manager", "variable", "mounted"}
     assert (config.sources["role"].ttl, config.sources["role"].attribution) == ("1h30m", "task")
     assert api
     assert (api.source_name, api.source, dict(api.references), api.proofs) == (
@@ -507,3 +512,33 @@ def test_a_deep_inline_configuration_is_a_problem() -> None:
     raw["connections"]["c"]["extra"] = deep
 
     assert isinstance(decided(raw), ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("no_such_module:Thing", "'theirs' cannot be loaded from no_such_module:Thing (ModuleNotFoundError)"),
+        ("collections:NoSuchName", "'theirs' cannot be loaded from collections:NoSuchName (AttributeError)"),
+        ("collections:OrderedDict", "collections:OrderedDict is not a Source with the tag 'theirs'"),
+        (
+            "airflow_ephemeral_secrets.testing:FakeSource",
+            "airflow_ephemeral_secrets.testing:FakeSource is not a Source with the tag 'theirs'",
+        ),
+    ],
+)
+def test_a_broken_entry_point_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, problem: str
+) -> None:
+    """What another package adds and cannot be used is told where it is named, and hides nothing else."""
+    package = tmp_path / "theirs-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text(f"[airflow_ephemeral_secrets.sources]\ntheirs = {place}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with pytest.raises(ConfigError) as caught:
+        from_document(document.parse("version: 1\nsources: {s: {kind: theirs}, t: {kind: xyzzy}}"), "a test")
+
+    assert caught.value.problems[0] == f"sources.s.kind: {problem}"
+    assert caught.value.problems[1].startswith("sources.t.kind: unknown 'xyzzy'")
+    assert "theirs" not in json.dumps(json_schema())

@@ -188,10 +188,25 @@ def test_shape_of_the_extending_page_conforms() -> None:
     assert json.loads(made.extra or "") == extra
 
 
-def test_a_line_registers_a_kind(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its line in the tables a new kind is read, checked by the schema, minted once and shaped."""
-    monkeypatch.setitem(SOURCES, "gateway_token", "gateway_token:GatewayToken")
-    monkeypatch.setitem(SHAPES, "trino", "trino_shape:Trino")
+ENTRY_POINTS = re.compile(r"```ini\n\[options.entry_points\]\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Install the examples as another package would be, with the entry points that the page shows."""
+    match = ENTRY_POINTS.search((DOCS / "extending.md").read_text())
+    assert match
+    groups = re.sub(r"^(\S+) =$", r"[\1]", match[1], flags=re.MULTILINE)
+    package = tmp_path / "gateway_token-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: gateway-token\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text(groups)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("installed")
+def test_another_package_adds_kinds(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its entry points a package's kinds are read, checked by the schema, minted once and shaped."""
     monkeypatch.setenv("GATEWAY_CLIENT", "s3cret")
     raw = document.parse(
         f"""
@@ -257,7 +272,8 @@ def test_every_error_code_is_documented() -> None:
     """Whoever meets one of our codes finds it on the page about errors."""
     sources = "".join(path.read_text() for path in (ROOT / "airflow_ephemeral_secrets").rglob("*.py"))
     codes = set(re.findall(r'\bcode="([a-z_]+)"', sources)) | set(re.findall(r'default_code\b.* = "(\w+)"', sources))
-    assert len(codes) > 20
+    codes |= set(re.findall(r'_failed\([^\n]*?, "([a-z_]+)"[,)]', sources))
+    assert len(codes) > 40
     assert codes - set(re.findall(r"`(\w+)`", (DOCS / "errors.md").read_text())) == set()
 
 

@@ -12,7 +12,7 @@ import pytest
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import Deadline
 from airflow_ephemeral_secrets.credential import BearerToken, Credential
-from airflow_ephemeral_secrets.errors import AccessDenied, SourceFailed, SourceRefused
+from airflow_ephemeral_secrets.errors import AccessDenied, SourceFailed, SourceRefused, SourceUnavailable
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import Rule
@@ -258,3 +258,12 @@ def test_rotated_secret(values: tuple[str | None, ...], rejects_proof: bool, tri
             asked.connection("api", CALLER)
     assert source.tried == tried
     assert len(READS) == reads
+
+
+def test_secret_that_is_no_text() -> None:
+    """A secret that cannot be encoded is refused before anything tries, for such errors hold what they choke on."""
+    READS.clear()
+    broken = RotatedReference(values=("canary-\udcff",))
+    with pytest.raises(SourceUnavailable, match="is not UTF-8 text") as caught:
+        resolver(source=Proving(accepted="new"), references={"proof": broken}).connection("api", CALLER)
+    assert "canary" not in f"{caught.value!r} {caught.value.__context__!r} {vars(caught.value)}"

@@ -1,22 +1,21 @@
-"""AWS clients whose requests go through our bounded exchange, and AWS errors in our words."""
+"""AWS clients whose requests go through our bounded exchange, and the worker's own AWS identity."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 from msgspec import Meta
 
 from airflow_ephemeral_secrets.clock import Deadline
-from airflow_ephemeral_secrets.errors import MintError, SourceFailed, SourceRefused, SourceUnavailable
+from airflow_ephemeral_secrets.credential import AwsCredential
+from airflow_ephemeral_secrets.errors import MintError, SourceRefused, SourceUnavailable
+from airflow_ephemeral_secrets.sources import aws_errors
 from airflow_ephemeral_secrets.sources.base import Network
 from airflow_ephemeral_secrets.sources.exchange import CONNECT, READ, exchange
+from airflow_ephemeral_secrets.sources.silence import silence
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -28,11 +27,6 @@ Region = Annotated[
     ),
 ]
 T = TypeVar("T")
-
-_CODE = re.compile(r"(?=[A-Za-z.]*[A-Z])[A-Za-z][A-Za-z0-9.]{2,59}")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,80}")
-_SECONDS = re.compile(r"[0-9]{1,5}")
-_calling: ContextVar[bool] = ContextVar("_calling", default=False)
 
 AMBIENT = (
     "HOME",
@@ -46,9 +40,13 @@ AMBIENT = (
     "AWS_CONFIG_FILE",
     "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_CODEARTIFACT",
+    "AWS_ENDPOINT_URL_ECR",
+    "AWS_ENDPOINT_URL_REDSHIFT",
+    "AWS_ENDPOINT_URL_REDSHIFT_SERVERLESS",
     "AWS_ENDPOINT_URL_STS",
 )
-"""What in the environment decides which identity this worker has."""
+"""What in the environment decides which identity this worker has, and whom it asks."""
 
 DOMAINS = {
     "aws-cn": "amazonaws.com.cn",
@@ -66,37 +64,6 @@ PARTITIONS = {
     "us-isof": "aws-iso-f",
     "eu-isoe": "aws-iso-e",
     "eusc": "aws-eusc",
-}
-
-TRANSIENT = frozenset(
-    {
-        "Throttling",
-        "ThrottlingException",
-        "RequestLimitExceeded",
-        "TooManyRequestsException",
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "IDPCommunicationError",
-        "InternalFailure",
-        "InternalServiceError",
-        "ServiceUnavailable",
-    }
-)
-HINTS = {
-    "AccessDenied": "the worker's sts:AssumeRole permission, the role's trust policy, external_id, and sts:TagSession "
-    "or sts:SetSourceIdentity where tags or source_identity are used",
-    "AccessDeniedException": "the permission of the worker's identity, and the resource policy",
-    "InvalidClientTokenId": "the worker's access key: it is unknown or deactivated",
-    "UnrecognizedClientException": "the worker's access key: it is unknown or deactivated",
-    "SignatureDoesNotMatch": "the worker's secret access key, and this host's clock",
-    "ExpiredToken": "the worker's own session: it has expired",
-    "ExpiredTokenException": "the web identity token file: the token in it has expired",
-    "InvalidIdentityToken": "the audience and issuer of the web identity token, and the identity provider in IAM",
-    "PackedPolicyTooLarge": "a shorter policy, or fewer tags",
-    "MalformedPolicyDocument": "the session policy: STS does not understand it",
-    "RegionDisabledException": "activating STS in this region, or another region",
-    "ValidationError": "a ttl within the role's maximum session duration (1 h where the worker itself runs as a role)",
-    "ResourceNotFoundException": "the secret's name and region",
 }
 
 
@@ -151,7 +118,7 @@ def configured(make: Callable[[], T], profile: str | None) -> T:
     :raises SourceUnavailable: when its files or variables lead botocore astray
     """
     try:
-        with _silence():
+        with silence("boto3", "botocore"):
             return make()
     except Exception as error:  # botocore has a class for some faults, and lets others through as they come
         reason = type(error).__name__
@@ -167,6 +134,8 @@ class Service:
 
     :param name: the service, as boto3 names it
     :param signed: False for calls that prove themselves otherwise
+    :param signer: who signs, where that is not the worker itself as the session has it
+    :param hints: what to try for an error code of this service, where the usual hint would mislead
     :raises SourceUnavailable: when boto3, the profile or the worker's identity is missing
     """
 
@@ -180,15 +149,18 @@ class Service:
         network: Network,
         deadline: Deadline,
         signed: bool = True,
+        signer: AwsCredential | None = None,
+        hints: Mapping[str, str] = {},
     ) -> None:
         self._network = network
         self._deadline = deadline
+        self._hints = hints
         self._status = 0
         base = session(profile, region)
         from botocore import UNSIGNED
         from botocore.config import Config
 
-        if signed:
+        if signed and not signer:
             identity(base)
         config = Config(
             retries={"total_max_attempts": 1},
@@ -198,7 +170,12 @@ class Service:
             user_agent_extra="airflow-ephemeral-secrets",
             signature_version=None if signed else UNSIGNED,
         )
-        self._client = configured(lambda: base.client(name, endpoint_url=endpoint_url, config=config), profile)
+        keys = {
+            "aws_access_key_id": signer and signer.access_key_id,
+            "aws_secret_access_key": signer and signer.secret_access_key,
+            "aws_session_token": signer and signer.session_token,
+        }
+        self._client = configured(lambda: base.client(name, endpoint_url=endpoint_url, config=config, **keys), profile)
         self._client.meta.events.register_last("before-send", self._send)
 
     def call(self, operation: str, what: str, **parameters: Any) -> Mapping[str, Any]:
@@ -216,19 +193,19 @@ class Service:
         from botocore.exceptions import ClientError, HTTPClientError, ParamValidationError
 
         try:
-            with _silence():
+            with silence("boto3", "botocore"):
                 answer: Mapping[str, Any] = getattr(self._client, operation)(**parameters)
                 return answer
         except ClientError as error:
-            failure = _error(error.response, what)
+            failure = aws_errors.refusal(error.response, what, self._hints)
         except HTTPClientError as error:
-            failure = _unanswered(error.kwargs.get("error"), what)
+            failure = aws_errors.unanswered(error.kwargs.get("error"), what)
         except MintError as error:
-            failure = _unanswered(error, what)
+            failure = aws_errors.unanswered(error, what)
         except ParamValidationError:
             failure = SourceRefused(f"{what}: AWS does not accept these parameters", code="ParamValidation")
         except Exception as error:  # botocore's parsers raise whatever an unexpected body leads them to
-            failure = _nonsense(type(error).__name__, self._status, what)
+            failure = aws_errors.nonsense(type(error).__name__, self._status, what)
         raise failure
 
     def _send(self, request: Any, **_: Any) -> Any:
@@ -243,17 +220,34 @@ class Service:
         return AWSResponse(request.url, answer.status, answer.headers, _Raw(answer.body))
 
 
-def identity(base: Session) -> Any:
+class Identity(NamedTuple):
+    """The worker's own credentials, frozen, and how botocore found them."""
+
+    credential: AwsCredential
+    method: str
+
+
+def identity(base: Session) -> Identity:
     """
-    Find the worker's own credentials.
+    Find the worker's own credentials, with the expiry of those that end by themselves.
 
     :raises SourceUnavailable: when this worker has none
     """
     try:
-        with _silence():
+        with silence("boto3", "botocore"):
             found = base.get_credentials()
-            if found and found.get_frozen_credentials().access_key:
-                return found
+            frozen = found and found.get_frozen_credentials()
+        if frozen and frozen.access_key:
+            # botocore has no public name for the expiry of refreshable credentials; the AWS CLI reads this one too
+            expiry = getattr(found, "_expiry_time", None)
+            credential = AwsCredential(
+                access_key_id=frozen.access_key,
+                secret_access_key=frozen.secret_key,
+                session_token=frozen.token,
+                expires_at=expiry.timestamp() if expiry else None,
+                principal=f"worker identity {frozen.access_key} ({found.method})",
+            )
+            return Identity(credential, found.method)
         reason = "no credentials found"
     except Exception as error:  # whatever the files, variables and metadata endpoints of AWS lead botocore to
         reason = type(error).__name__
@@ -264,59 +258,13 @@ def identity(base: Session) -> Any:
     )
 
 
-def request_id(metadata: Mapping[str, Any]) -> str | None:
-    """Take the request id of an answer, if it looks like one."""
-    found = str(metadata.get("RequestId") or "")
-    return found if _REQUEST_ID.fullmatch(found) else None
-
-
-def _unanswered(error: object, what: str) -> MintError:
-    if isinstance(error, MintError):
-        return type(error)(f"{what}: {error.message}", code=error.code, hint=error.hint)
-    return SourceFailed(f"{what}: no answer ({type(error).__name__})", code="unreachable")
-
-
-def _nonsense(name: str, status: int, what: str) -> MintError:
-    if status >= 400:
-        return SourceFailed(f"{what}: {status} from something that is not AWS", code=f"HTTP {status}")
-    return SourceFailed(f"{what}: an answer that makes no sense ({name})", code="bad_answer")
-
-
-def _error(response: Mapping[str, Any], what: str) -> MintError:
+def worker(profile: str | None, region: str) -> Identity:
     """
-    Classify what AWS answered; its message is left out, for it may repeat what was sent.
+    Find the worker's own credentials by a profile.
 
-    A code that does not look like one comes from a body that is not AWS's, and is left out too.
+    :raises SourceUnavailable: when boto3 or the profile is missing, or this worker has none
     """
-    metadata = response.get("ResponseMetadata", {})
-    status = int(metadata.get("HTTPStatusCode", 0))
-    code = response.get("Error", {}).get("Code")
-    if not isinstance(code, str) or not _CODE.fullmatch(code):
-        return _nonsense("", status, what)
-    details: dict[str, Any] = {"code": code, "hint": HINTS.get(code), "request_id": request_id(metadata)}
-    message = f"{what}: AWS answered {status} {code}"
-    if status == 429 or status >= 500 or code in TRANSIENT:
-        retry_after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
-        details["retry_after"] = float(retry_after) if _SECONDS.fullmatch(retry_after) else None
-        return SourceFailed(message, **details)
-    return SourceRefused(message, **details)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep botocore's loggers quiet during our calls: they write down what is sent and what comes back."""
-    for name in list(logging.root.manager.loggerDict):
-        if name.partition(".")[0] in ("botocore", "boto3"):
-            logging.getLogger(name).addFilter(_not_ours)
-    calling = _calling.set(True)
-    try:
-        yield
-    finally:
-        _calling.reset(calling)
-
-
-def _not_ours(_: logging.LogRecord) -> bool:
-    return not _calling.get()
+    return identity(session(profile, region))
 
 
 class _Raw:

@@ -65,11 +65,18 @@ def read_certificate(text: str, name: str) -> Certificate:
 
 
 def _from_pkcs12(text: str) -> Certificate | None:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.serialization import pkcs12
-
     try:
-        key, leaf, chain = pkcs12.load_key_and_certificates(base64.b64decode(text, validate=True), None)
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.serialization import pkcs12
+    except ModuleNotFoundError:
+        raise SourceUnavailable(
+            "the package cryptography, which reads PKCS #12, is not installed on this worker",
+            code="package_missing",
+            hint="pip install 'airflow-ephemeral-secrets[oauth2]'",
+        ) from None
+    try:
+        content = base64.b64decode("".join(text.split()), validate=True)
+        key, leaf, chain = pkcs12.load_key_and_certificates(content, None)
     except (ValueError, TypeError, binascii.Error):
         return None
     if key is None or leaf is None:

@@ -13,17 +13,20 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from threading import Timer
+from http.client import HTTPException, HTTPResponse
+from io import BufferedIOBase
+from threading import Event, Timer
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from airflow_ephemeral_secrets.clock import Clock, Deadline
 from airflow_ephemeral_secrets.errors import SourceFailed, SourceUnavailable
+from airflow_ephemeral_secrets.sources.silence import silence
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 _PRIVATE = re.compile(r"https://|http://(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?(/|$)")
 _METADATA = re.compile(r"http://(169\.254\.[0-9.]+|metadata\.google\.internal|\[fe80:[0-9a-f:]+\])(:[0-9]+)?(/|$)")
+_HEADER = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 log = logging.getLogger(__name__)
 
 LARGEST_BODY = 64 * 1024
@@ -80,25 +84,11 @@ def exchange(
     left = deadline.remaining()
     if left <= 0:
         raise _failed(url, "no time left", "timeout")
-    timeout = urllib3.Timeout(connect=min(CONNECT, left), read=min(READ, left))
-    pool = _pool(network, certificate, None if metadata else network.proxy)
+    _check_headers(url, headers)
+    connections = pool(network, certificate, metadata=metadata)
     try:
-        with pool, _cut_off(pool, url, left):
-            response = pool.request(
-                method,
-                url,
-                headers=dict(headers),
-                body=body,
-                timeout=timeout,
-                retries=False,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-            )
-            try:
-                content = _read(response, url, deadline)
-            finally:
-                response.close()
+        with silence("urllib3"), connections, _cut_off(connections, url, left) as was_cut_off:
+            answer = _ask(connections, method, url, headers, body, deadline)
     except urllib3.exceptions.NewConnectionError:
         failure = _failed(url, "no connection", "unreachable")
     except urllib3.exceptions.TimeoutError:
@@ -111,11 +101,47 @@ def exchange(
     except (urllib3.exceptions.HTTPError, OSError) as error:
         failure = _broken_off(url, type(error).__name__, deadline)
     else:
-        _compare_clocks(url, response.headers.get("date"), deadline.clock)
-        if not 300 <= response.status < 400:
-            return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, content)
-        failure = _failed(url, f"a redirect ({response.status}), which is never followed", "redirect")
+        if was_cut_off():
+            raise _failed(url, "no whole answer in time", "timeout")
+        _compare_clocks(url, answer.headers.get("date"), deadline.clock)
+        if not 300 <= answer.status < 400:
+            return answer
+        failure = _failed(url, f"a redirect ({answer.status}), which is never followed", "redirect")
     raise failure
+
+
+def _ask(
+    connections: PoolManager, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: Deadline
+) -> Answer:
+    import urllib3
+
+    left = deadline.remaining()
+    response = connections.request(
+        method,
+        url,
+        headers=dict(headers),
+        body=body,
+        timeout=urllib3.Timeout(connect=min(CONNECT, left), read=min(READ, left)),
+        retries=False,
+        redirect=False,
+        preload_content=False,
+        decode_content=False,
+    )
+    try:
+        content = _read(response, url, deadline)
+    finally:
+        response.close()
+    return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, content)
+
+
+def _check_headers(url: str, headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if not _HEADER.fullmatch(value):
+            raise SourceUnavailable(
+                f"{host(url)}: not asked, for {name} holds what no header can carry",
+                code="header_unusable",
+                hint="the secret or field that goes into it: no line breaks, nothing beyond Latin-1",
+            )
 
 
 def skew(date: str | None, clock: Clock) -> float:
@@ -139,10 +165,20 @@ def _compare_clocks(url: str, date: str | None, clock: Clock) -> None:
 
 def host(url: str) -> str:
     """Name the host and port of a URL, for messages."""
-    return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    return re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
 
 
-def _pool(network: Network, certificate: Certificate | None, proxy: str | None) -> PoolManager:
+def pool(
+    network: Network, certificate: Certificate | None = None, *, metadata: bool = False, connections: int = 1
+) -> PoolManager:
+    """
+    Make what connects to providers as the configuration says.
+
+    :param certificate: what this client presents
+    :param metadata: whether it goes to the metadata service of this host, which no proxy reaches
+    :param connections: how many to a host are kept open
+    :raises SourceUnavailable: when ``network.ca_file`` is not usable
+    """
     import urllib3
 
     try:
@@ -153,23 +189,31 @@ def _pool(network: Network, certificate: Certificate | None, proxy: str | None) 
         raise SourceUnavailable(
             f"network.ca_file {network.ca_file} cannot be used ({type(error).__name__})", code="ca_file_unusable"
         ) from None
+    proxy = None if metadata else network.proxy
     if proxy:
-        return urllib3.ProxyManager(proxy, ssl_context=context, proxy_ssl_context=usual)
-    return urllib3.PoolManager(ssl_context=context)
+        return urllib3.ProxyManager(proxy, ssl_context=context, proxy_ssl_context=usual, maxsize=connections)
+    return urllib3.PoolManager(ssl_context=context, maxsize=connections)
 
 
 @contextmanager
-def _cut_off(pool: PoolManager, url: str, seconds: float) -> Iterator[None]:
-    """Shut the connection down at the deadline: a server that keeps sending is never waited for by a read timeout."""
+def _cut_off(connections: PoolManager, url: str, seconds: float) -> Iterator[Callable[[], bool]]:
+    """
+    Shut the connection down at the deadline: a server that keeps sending is never waited for by a read timeout.
+
+    :return: whether that has happened, for what was said until then looks like an answer that ended there
+    """
+    ended = Event()
     opened: list[HTTPConnection] = []
-    here = pool.connection_from_url(url)
+    here = connections.connection_from_url(url)
     make = here.ConnectionCls
 
     def connect(**given: Any) -> HTTPConnection:
         opened.append(make(**given))  # type: ignore[arg-type]  # it is one of urllib3's own classes
+        opened[-1].response_class = _BoundedHead
         return opened[-1]
 
     def cut() -> None:
+        ended.set()
         for connection in opened:
             with suppress(OSError, AttributeError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
@@ -179,9 +223,35 @@ def _cut_off(pool: PoolManager, url: str, seconds: float) -> Iterator[None]:
     timer.daemon = True
     timer.start()
     try:
-        yield
+        yield ended.is_set
     finally:
         timer.cancel()
+
+
+class _BoundedHead(HTTPResponse):
+    """An answer whose head is bounded as its body is; the standard library takes 6 MiB."""
+
+    def begin(self) -> None:
+        whole = self.fp
+        self.fp = _Head(whole)  # type: ignore[assignment]  # all that is done with it here is to read lines
+        super().begin()
+        if self.fp is not None:  # as it is after an answer that has no body
+            self.fp = whole
+
+
+class _Head:
+    def __init__(self, file: BufferedIOBase) -> None:
+        self._file = file
+        self._left = LARGEST_BODY
+        self.close = file.close
+        self.flush = file.flush
+
+    def readline(self, limit: int = -1) -> bytes:
+        line = self._file.readline(limit)
+        self._left -= len(line)
+        if self._left < 0:
+            raise HTTPException("a head that is too large")
+        return line
 
 
 @lru_cache(maxsize=4)

@@ -81,10 +81,16 @@ class AwsSecretsManagerReference(SecretReference, frozen=True, kw_only=True, tag
             raise SourceFailed(f"{what}: an answer that makes no sense", code="bad_answer")
         if not isinstance(value, str) or not value:
             raise SourceUnavailable(f"{what}: it holds no text", code="secret_missing")
-        return _member(value, self.json_key, what) if self.json_key else value
+        return member(value, self.json_key, what) if self.json_key else value
 
 
-def _member(text: str, key: str, what: str) -> str:
+def member(text: str, key: str, what: str) -> str:
+    """
+    Take one member of a secret that is a JSON object.
+
+    :param what: the secret, for messages
+    :raises SourceUnavailable: when it is not one, or holds no text under this key
+    """
     try:
         value = json.loads(text).get(key)
     except (ValueError, AttributeError, RecursionError):

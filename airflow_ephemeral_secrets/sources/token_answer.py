@@ -25,6 +25,7 @@ from airflow_ephemeral_secrets.sources.exchange import Answer
 LONGEST_LIFE = 7 * 24 * 3600.0
 ASSUMED_LIFE = 300.0
 LONGEST_TOKEN = 48 * 1024
+LONGEST_WAIT = 999_999.0
 BEARER = frozenset({"bearer", "bearertoken", "n_a"})
 """Types of a token to be sent as ``Bearer``; Apigee says ``BearerToken``, RFC 8693 ``N_A`` where none applies."""
 
@@ -94,19 +95,31 @@ class Asked(Struct, frozen=True, kw_only=True):
     scopes_optional: Collection[str] = ()
 
 
-def token(answer: Answer, asked: Asked, *, principal: str = "", member: str = "access_token") -> BearerToken:
+def token(
+    answer: Answer,
+    asked: Asked,
+    *,
+    principal: str = "",
+    member: str = "access_token",
+    codes: Codes = OAUTH,
+    sent: Iterable[str] = (),
+) -> BearerToken:
     """
-    Take the token of a good answer (RFC 6749 section 5.1).
+    Take the token of an answer (RFC 6749 section 5.1).
 
     Expiry counts from before the request; where the token is a JWT (RFC 7519) its ``exp`` wins if it is earlier.
 
     :param principal: who it acts as, where the token does not say
     :param member: what holds the token
+    :param codes: the provider's own error codes
+    :param sent: secrets of the request
     :raises SourceFailed: when it makes no sense
-    :raises SourceRefused: when less was granted than asked for
+    :raises SourceRefused: when the provider says no, whatever the status, or grants less than was asked for
     """
     found = members(answer.body)
-    if found is None or not isinstance(found.get(member), str):
+    if answer.status >= 400 or (found is not None and member not in found and _code(found)):
+        raise refusal(answer, asked.what, codes, sent=sent)
+    if answer.status not in (200, 201) or found is None or not isinstance(found.get(member), str):
         raise nonsense(asked.what)
     if str(found.get("token_type", "bearer")).lower() not in BEARER:
         raise SourceRefused(
@@ -120,8 +133,8 @@ def token(answer: Answer, asked: Asked, *, principal: str = "", member: str = "a
         token=checked(text, asked.what),
         expires_at=end,
         principal=acts_as(text) or principal,
-        scope=_granted(found, claims(text), asked),
-        request_id=request_id(answer),
+        scope=_granted(found, text, asked),
+        request_id=request_id(answer, (*sent, text)),
     )
 
 
@@ -197,14 +210,15 @@ def _part(jwt: str, index: int) -> dict[str, Any] | None:
     return members(raw)
 
 
-def _granted(found: Mapping[str, Any], said: Mapping[str, Any], asked: Asked) -> str | None:
+def _granted(found: Mapping[str, Any], text: str, asked: Asked) -> str | None:
     """
     Compare what was granted with what was asked for.
 
     A missing ``scope`` means that all was granted (RFC 6749 section 5.1), unless the token is a JWT that lists less.
     """
+    said = claims(text)
     listed = [value for value in (found.get("scope"), said.get("scope"), said.get("scp")) if value is not None]
-    if not listed and not _is_access_token(str(found.get("access_token"))):
+    if not listed and not _is_access_token(text):
         return " ".join(asked.scopes) or None
     given = listed[0] if listed else []
     granted = given if isinstance(given, list) else str(given).split()
@@ -213,7 +227,7 @@ def _granted(found: Mapping[str, Any], said: Mapping[str, Any], asked: Asked) ->
         raise SourceRefused(
             f"{asked.what}: granted without {' '.join(missing)}",
             code="scope_narrowed",
-            hint="granting it to this client, or scopes_optional",
+            hint="granting them to this client, or asking for fewer (scopes, scopes_optional)",
         )
     return " ".join(scope for scope in granted if isinstance(scope, str) and _WORDS.fullmatch(scope)) or None
 
@@ -232,11 +246,11 @@ def refusal(answer: Answer, what: str, codes: Codes = OAUTH, *, sent: Iterable[s
     """
     found = members(answer.body)
     code = _code(found) if found is not None else None
-    if code and any(secret in code or code in secret for secret in sent):
+    if code and _repeats(code, sent):
         code = None
     status = answer.status
     word = code or f"HTTP {status}"
-    details: dict[str, Any] = {"code": word, "hint": codes.hints.get(word), "request_id": request_id(answer)}
+    details: dict[str, Any] = {"code": word, "hint": codes.hints.get(word), "request_id": request_id(answer, sent)}
     said = f"{what}: answered {status}" + (f" {code}" if code else "")
     transient = status in (408, 425, 429) or status >= 500 or word in codes.transient
     if transient or (found is None and status != 401):
@@ -268,10 +282,18 @@ def _code(found: Mapping[str, Any]) -> str | None:
     return next((word for word in words if _CODE.fullmatch(word)), None)
 
 
-def request_id(answer: Answer) -> str | None:
-    """Take the provider's id of a request from the headers of its answer, if it looks like one."""
+def request_id(answer: Answer, sent: Iterable[str] = ()) -> str | None:
+    """
+    Take the provider's id of a request from the headers of its answer, if it looks like one.
+
+    :param sent: secrets that it must not repeat
+    """
     names = (answer.headers.get(name, "") for name in _REQUEST_IDS)
-    return next((name for name in names if _REQUEST_ID.fullmatch(name)), None)
+    return next((name for name in names if _REQUEST_ID.fullmatch(name) and not _repeats(name, sent)), None)
+
+
+def _repeats(word: str, secrets: Iterable[str]) -> bool:
+    return any(secret in word or word in secret for secret in secrets)
 
 
 def _retry_after(answer: Answer) -> float | None:
@@ -280,9 +302,10 @@ def _retry_after(answer: Answer) -> float | None:
     if _SECONDS.fullmatch(value):
         return float(value)
     try:
-        return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(answer.headers["date"])).total_seconds())
+        wait = (parsedate_to_datetime(value) - parsedate_to_datetime(answer.headers["date"])).total_seconds()
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
+    return max(0.0, wait) if wait <= LONGEST_WAIT else None
 
 
 def nonsense(what: str) -> SourceFailed:

@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlencode
 
 from airflow_ephemeral_secrets.credential import BearerToken
 from airflow_ephemeral_secrets.sources.base import Minting
 from airflow_ephemeral_secrets.sources.certificate import Certificate
-from airflow_ephemeral_secrets.sources.exchange import exchange
-from airflow_ephemeral_secrets.sources.token_answer import OAUTH, Asked, Codes, refusal, token
+from airflow_ephemeral_secrets.sources.exchange import Answer, exchange
+from airflow_ephemeral_secrets.sources.token_answer import OAUTH, Asked, Codes, token
 
 USER_AGENT = "airflow-ephemeral-secrets"
+
+
+def post(
+    url: str,
+    form: Sequence[tuple[str, str]],
+    minting: Minting,
+    *,
+    headers: Mapping[str, str] = {},
+    certificate: Certificate | None = None,
+) -> Answer:
+    """
+    Send a token request.
+
+    :param form: the fields of the request, sent in its body
+    :param headers: further headers, such as the client's authentication
+    :param certificate: what the client presents
+    :raises SourceFailed: when there is no answer in time
+    """
+    return exchange(
+        "POST",
+        url,
+        headers={
+            "Accept": "application/json",
+            "Content-Type": "application/x-www-form-urlencoded",
+            "User-Agent": USER_AGENT,
+            **headers,
+        },
+        body=urlencode(form).encode(),
+        network=minting.network,
+        deadline=minting.deadline,
+        certificate=certificate,
+    )
 
 
 def request_token(
@@ -20,7 +52,7 @@ def request_token(
     asked: Asked,
     minting: Minting,
     *,
-    headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] = {},
     certificate: Certificate | None = None,
     principal: str = "",
     codes: Codes = OAUTH,
@@ -29,29 +61,12 @@ def request_token(
     """
     Ask a token endpoint for a token.
 
-    :param form: the fields of the request, sent in its body
-    :param headers: further headers, such as the client's authentication
-    :param certificate: what the client presents
+    :param form: as for :func:`post`, and so are headers and certificate
     :param principal: who the token acts as, where it does not say
     :param codes: the provider's own error codes
     :param sent: secrets in the request
     :raises SourceRefused: when the provider says no, or grants less than was asked for
     :raises SourceFailed: when it does not answer in time, or not with sense
     """
-    answer = exchange(
-        "POST",
-        url,
-        headers={
-            "Accept": "application/json",
-            "Content-Type": "application/x-www-form-urlencoded",
-            "User-Agent": USER_AGENT,
-            **(headers or {}),
-        },
-        body=urlencode(form).encode(),
-        network=minting.network,
-        deadline=minting.deadline,
-        certificate=certificate,
-    )
-    if answer.status not in (200, 201):
-        raise refusal(answer, asked.what, codes, sent=sent)
-    return token(answer, asked, principal=principal)
+    answer = post(url, list(form.items()), minting, headers=headers, certificate=certificate)
+    return token(answer, asked, principal=principal, codes=codes, sent=sent)

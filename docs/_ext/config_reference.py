@@ -63,7 +63,11 @@ def describe(cls: type[Struct]) -> str:
     order = list(meanings)
     fields = sorted(msgspec.structs.fields(cls), key=lambda field: (not field.required, order.index(field.name)))
     cells = [("field", "accepts", "default", "meaning"), ("---",) * 4]
-    cells += [(f"`{it.name}`", words(types[it.name]), _default(it), meanings[it.name]) for it in fields]
+    filled = getattr(cls, "templates", ())
+    cells += [
+        (f"`{it.name}`{' ◆' if it.name in filled else ''}", words(types[it.name]), _default(it), meanings[it.name])
+        for it in fields
+    ]
     rows = ("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in cells)
     prose = cleandoc(cls.__doc__ or "").partition("\n:param")[0]
     return "\n".join([prose.strip(), "", *rows, ""])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -59,9 +60,29 @@ def mariadb() -> tuple[str, str]:
     )
 
 
+def mysql() -> Path:
+    """Find the folder of MySQL's provider and its client, which has to be compiled for this very Python."""
+    compiled = (PEERS / "mysql" / "MySQLdb").glob(f"_mysql.{sys.implementation.cache_tag}-*.so")
+    return Path(_first("the provider mysql", INSTALL, *compiled)).parents[1]
+
+
 def redis() -> str:
     """Find Redis."""
     return shutil.which("redis-server") or missing("Redis", INSTALL)
+
+
+def provider(name: str) -> None:
+    """
+    Find a provider of Airflow.
+
+    :param name: as in the name of its distribution, with dots for hyphens
+    """
+    try:
+        found = find_spec(f"airflow.providers.{name}.get_provider_info")
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        missing(f"apache-airflow-providers-{name.replace('.', '-')}", EXTRA)
 
 
 def missing(what: str, command: str) -> str:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from airflow_ephemeral_secrets.caller import STAMPED
 from airflow_ephemeral_secrets.sources import aws, aws_client
-from airflow_ephemeral_secrets.sources.aws import AwsAssumeRole, session_name
+from airflow_ephemeral_secrets.sources.aws import AwsAssumeRole
+from airflow_ephemeral_secrets.sources.aws_role import session_name
 from tests.sources.asking import problems
 
 MODEL = botocore.session.get_session().get_service_model("sts").operation_model("AssumeRole").input_shape.members

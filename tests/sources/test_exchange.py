@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import ssl
+import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_ephemeral_secrets.clock import Deadline, SystemClock
 from airflow_ephemeral_secrets.errors import MintError, SourceFailed
 from airflow_ephemeral_secrets.sources.base import Network
-from airflow_ephemeral_secrets.sources.exchange import LARGEST_BODY, Answer, exchange, host
+from airflow_ephemeral_secrets.sources.exchange import LARGEST_BODY, Answer, exchange, host, skew
 from airflow_ephemeral_secrets.testing import FakeClock
-from tests.peers.rogue import Rogue, Script, close, deaf, drip, reply, response, say, tunnel
+from tests.peers.rogue import Rogue, Script, close, deaf, drip, hang, reply, response, say, tunnel
 from tests.peers.tls import serving
+from tests.sources.asking import story
 
 CANARY = "canary-of-an-exchange"
 PLAIN = Network()
@@ -127,7 +133,26 @@ def test_deadline_ends_a_busy_server(tls: bool, proxied: bool, authority: trustm
         network = Network(ca_file=ca_file, proxy=proxy.url if proxied else None)
         assert failure(server.url, network=network, seconds=0.3).code == "timeout"
         assert server.deserted(2)
+        assert server.sent < 10_000
         assert proxy.deserted(2)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        hang(b"HTTP/1.1 401 Unauthorized\r\n"),
+        hang(b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n"),
+        hang(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of it"),
+        drip(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b" " * 1_000, after=50, seconds=0.01),
+    ],
+    ids=["in its head", "before its body", "in its body", "dripping"],
+)
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_cut_off_is_not_the_end(script: Script, tls: bool, authority: trustme.CA, ca_file: str) -> None:
+    """An answer that we cut off at the deadline is not taken for one that ended there, whatever it had said by then."""
+    with Rogue(script, tls=serving(authority) if tls else None) as server:
+        assert failure(server.url, network=Network(ca_file=ca_file), seconds=0.3).code == "timeout"
+        assert server.deserted(2)
 
 
 @pytest.mark.parametrize("script", [close, say(b""), say(response(b"all of it")[:-1])])
@@ -147,10 +172,112 @@ def test_plain_http_is_for_loopback_only() -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("http://169.254.169.254/metadata", True),
+        ("http://169.254.169.254:80", True),
+        ("http://169.254.170.2/v2", True),
+        ("http://metadata.google.internal/computeMetadata/v1/", True),
+        ("http://[fe80::a9fe:a9fe]/", True),
+        ("http://169.254.169.254.evil.test/", False),
+        ("http://169.254.169.254@evil.test/", False),
+        ("http://metadata.google.internal.evil.test/", False),
+        ("http://metadata.google.internal@evil.test/", False),
+        ("http://metadata-google-internal/", False),
+        ("http://[fe80::1].evil.test/", False),
+        ("http://[2001:db8::1]/", False),
+        ("http://10.0.0.1/", False),
+        ("ftp://169.254.169.254/", False),
+    ],
+)
+def test_metadata_is_asked_in_the_clear(url: str, sent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond loopback, plain http may go to the metadata service of this host alone, and only if that is meant."""
+    asked: list[str] = []
+
+    def nobody(address: tuple[str, int], *_: object, **__: object) -> None:
+        asked.append(address[0])
+        raise OSError
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", nobody)
+    deadline = Deadline(SystemClock(), 10)
+    for metadata in (False, True):
+        with pytest.raises(SourceFailed) as caught:
+            exchange("GET", url, headers={}, body=None, network=PLAIN, deadline=deadline, metadata=metadata)
+        assert (caught.value.code != "insecure") is (metadata and sent)
+
+    assert len(asked) == sent
+
+
+def test_metadata_is_asked_by_no_proxy() -> None:
+    """What belongs to this host is not asked of a proxy, which would answer with its own."""
+    deadline = Deadline(SystemClock(), 10)
+    with Rogue(reply(b"proxy")) as proxy, Rogue(reply(b"this host")) as server:
+        network = Network(proxy=proxy.url)
+        answer = exchange("GET", server.url, headers={}, body=None, network=network, deadline=deadline, metadata=True)
+
+    assert answer.body == b"this host"
+    assert proxy.connections == 0
+
+
+@pytest.mark.parametrize("value", [f"{CANARY}\nX: y", f"{CANARY}\r\n\r\n", f"{CANARY} \u20ac", f"{CANARY}\udcff"])
+def test_header_that_cannot_be_sent(value: str) -> None:
+    """What no header can carry is not sent, and is an error of ours that does not hold it."""
+    with Rogue(reply()) as server, pytest.raises(MintError) as caught:
+        send(server.url, Authorization=value)
+
+    assert server.requests == []
+    assert CANARY not in story(caught.value)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        f"HTTP/1.1 200 OK\r\n{CANARY}\r\nContent-Length: 2\r\n\r\nok".encode(),
+        f"HTTP/1.1 200 OK\r\nX: y\r\n : {CANARY}\r\n{CANARY}\r\n\r\n".encode(),
+        f"HTTP/1.1 200 {CANARY}\r\nContent-Length: 2\r\n\r\nok".encode(),
+        f"HTTP/1.1 {CANARY}\r\n\r\n".encode(),
+        f"HTTP/1.1 302 Found\r\nLocation: https://other.test/{CANARY}\r\n\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{CANARY}\r\n".encode(),
+    ],
+    ids=ascii,
+)
+def test_nothing_is_logged(raw: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither what is asked nor what comes back is written into any log, at any level, however odd it is."""
+    with caplog.at_level(logging.DEBUG), Rogue(say(raw)) as server, suppress(SourceFailed):
+        send(f"{server.url}/path?query={CANARY}", Authorization=CANARY)
+
+    assert CANARY not in caplog.text
+    assert [record for record in caplog.records if CANARY in str(vars(record))] == []
+
+
+def test_large_head_is_not_kept() -> None:
+    """The head of an answer is bounded as its body is."""
+    head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (index, b"y" * 65_000) for index in range(98)) + b"\r\n"
+    with Rogue(say(head)) as server:
+        failure(server.url)
+        tracemalloc.start()
+        try:
+            failure(server.url)
+            assert tracemalloc.get_traced_memory()[1] < 16 * 1024 * 1024
+        finally:
+            tracemalloc.stop()
+
+
+@given(
+    st.one_of(st.none(), st.text(), st.from_regex(r"[A-Z][a-z]{2},? [0-9]{1,3} [A-Z][a-z]{2} [0-9]{2,5} [0-9:+ -]*"))
+)
+def test_any_date_can_be_compared(date: str | None) -> None:
+    """Whatever stands where a date should, it is a number of seconds, or unknown."""
+    assert isinstance(skew(date, FakeClock()), float)
+
+
+@pytest.mark.parametrize(
     ("url", "name"),
     [
         ("https://sts.test", "sts.test"),
         ("https://sts.test:8443/path@x?y#z", "sts.test:8443"),
+        (f"https://sts.test?{CANARY}", "sts.test"),
+        (f"https://sts.test#{CANARY}", "sts.test"),
         (f"https://user:{CANARY}@sts.test/", "sts.test"),
     ],
 )

@@ -1,0 +1,98 @@
+"""
+What stands in for a MySQL of RDS: it asks for the password in the clear, over TLS, as for an IAM token, and then
+answers every statement with OK.
+
+Only the handshake is played: https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import threading
+from contextlib import suppress
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from types import TracebackType
+
+LONG_PASSWORD, WITH_DB, PROTOCOL_41, TLS = 0x1, 0x8, 0x200, 0x800
+TRANSACTIONS, SECURE, PLUGINS = 0x2000, 0x8000, 0x80000
+CAPABILITIES = LONG_PASSWORD | WITH_DB | PROTOCOL_41 | TLS | TRANSACTIONS | SECURE | PLUGINS
+UTF8, AUTOCOMMIT, QUIT = 45, 2, 1
+PATIENCE = 10.0
+GREETING = (
+    b"\x0a8.0.35\0"
+    + struct.pack("<I8sxHBHHB10x", 1, b"a" * 8, CAPABILITIES & 0xFFFF, UTF8, AUTOCOMMIT, CAPABILITIES >> 16, 21)
+    + b"b" * 12
+    + b"\0mysql_native_password\0"
+)
+IN_THE_CLEAR = b"\xfemysql_clear_password\0"
+OK = b"\0\0\0\x02\0\0\0"
+DENIED = b"\xff\x15\x04#28000Access denied"
+
+
+class Rds:
+    """
+    Serve while the block lasts.
+
+    :param token: the only password that is taken
+    :param tls: what the server presents
+    """
+
+    def __init__(self, token: str, tls: ssl.SSLContext) -> None:
+        class Handler(BaseRequestHandler):
+            def handle(self) -> None:
+                with suppress(OSError):
+                    _serve(self.request, token.encode(), tls)
+
+        self._server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def __enter__(self) -> Rds:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+
+def _serve(client: socket.socket, token: bytes, tls: ssl.SSLContext) -> None:
+    client.settimeout(PATIENCE)
+    _send(client, 0, GREETING)
+    _, asked = _receive(client)
+    assert struct.unpack("<I", asked[:4])[0] & TLS, "the client asks for TLS"
+    with tls.wrap_socket(client, server_side=True) as stream:
+        number, _ = _receive(stream)
+        _send(stream, number + 1, IN_THE_CLEAR)
+        number, password = _receive(stream)
+        right = password == token + b"\0"
+        _send(stream, number + 1, OK if right else DENIED)
+        while right and _receive(stream)[1][0] != QUIT:
+            _send(stream, 1, OK)
+
+
+def _send(stream: socket.socket, number: int, body: bytes) -> None:
+    stream.sendall(struct.pack("<I", len(body))[:3] + bytes([number]) + body)
+
+
+def _receive(stream: socket.socket) -> tuple[int, bytes]:
+    head = _exactly(stream, 4)
+    return head[3], _exactly(stream, struct.unpack("<I", head[:3] + b"\0")[0])
+
+
+def _exactly(stream: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = stream.recv(size - len(data))
+        if not more:
+            raise ConnectionError
+        data += more
+    return data
