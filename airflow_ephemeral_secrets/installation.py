@@ -23,8 +23,9 @@ from airflow_ephemeral_secrets.config import EVERYTHING, INLINE, Config, Owned, 
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
 from airflow_ephemeral_secrets.leases.host import HostStore, open_host
+from airflow_ephemeral_secrets.live.routes import open_route
 from airflow_ephemeral_secrets.policy import Policy
-from airflow_ephemeral_secrets.resolver import Resolver
+from airflow_ephemeral_secrets.resolver import Resolver, no_route
 
 KWARGS = ("config_file", "config")
 NO_KWARGS = "no kwargs arrived: backend_kwargs is missing or is not JSON; give config_file or config"
@@ -146,6 +147,7 @@ class Installation:
             LeaseCache(clock, SystemRandom(), self.open_store if shared else lambda: None),
             Audit(clock, config.audit.file),
             clock,
+            open_route if shared else no_route,
         )
 
 

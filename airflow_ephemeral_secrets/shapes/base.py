@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.masking import Masks, forms
 from airflow_ephemeral_secrets.reading import SecretName
+from airflow_ephemeral_secrets.shapes.live import LiveFace, Route
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
@@ -101,6 +102,19 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         """List the fields, by path, in which placeholders may stand."""
         return {}
 
+    def face(self) -> LiveFace | None:
+        """Say what a live form needs in the asking process; None for a static one, which holds the credential."""
+        return None
+
+    def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        """
+        Make the fields of a live form, which hold no credential.
+
+        :param route: to what :meth:`face` asked for
+        :param secret: reads a secret reference
+        """
+        raise NotImplementedError
+
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         """
         Make the fields.
@@ -153,11 +167,13 @@ def dump(extra: Mapping[str, Any]) -> str | None:
     return json.dumps(extra) if extra else None
 
 
-def spec(credential: Credential, *, secrets: tuple[str, ...] = (), **fields: Any) -> ConnectionSpec:
+def spec(credential: Credential | None, *, secrets: tuple[str, ...] = (), **fields: Any) -> ConnectionSpec:
     """
     Put fields together with all that must be masked.
 
+    :param credential: None in a live form
     :param secrets: strings to mask beyond the credential's own
     """
-    masked = forms((*credential.secrets(), *secrets), login=fields.get("login"), password=fields.get("password"))
+    own = credential.secrets() if credential else ()
+    masked = forms((*own, *secrets), login=fields.get("login"), password=fields.get("password"))
     return ConnectionSpec(**fields, secrets=masked)

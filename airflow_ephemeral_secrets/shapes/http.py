@@ -14,6 +14,7 @@ from airflow_ephemeral_secrets.credential import BasicCredential, BearerToken, C
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, ConnectionSpec, Filled, Shape, dump, fill, spec
 from airflow_ephemeral_secrets.shapes.fields import Port
+from airflow_ephemeral_secrets.shapes.live import CAPABILITY, BearerFace, LiveFace, Route
 
 Header = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}(?!\n)$", description="a header name (RFC 9110)")
@@ -37,6 +38,15 @@ HOOK_KEYS = frozenset(
 )
 """Keys of extra that the hook reads; all others leave as headers."""
 
+NOT_LIVE = {
+    "proxies": "network.proxy is for what goes on from here",
+    "proxy": "network.proxy is for what goes on from here",
+    "verify": "network.ca_file is for what goes on from here",
+    "verify_ssl": "network.ca_file is for what goes on from here",
+    "cert": "the request that goes on from here presents none",
+    "trust_env": "it is always false, for loopback",
+}
+
 _PORT = re.compile(r":[0-9]+$")
 _LOOPBACK = re.compile(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?(/.*)?")
 
@@ -55,6 +65,7 @@ class Http(Shape, frozen=True, kw_only=True, tag="http"):
     :param prefix: what stands before the token in it
     :param headers: further headers, as text or by secret reference
     :param extra: further keys of the hook, such as ``timeout`` or ``proxies``
+    :param live: lead the hook through this process, which adds a fresh token to each request
     """
 
     accepts = (BearerToken, BasicCredential)
@@ -70,9 +81,11 @@ class Http(Shape, frozen=True, kw_only=True, tag="http"):
     prefix: str = "Bearer "
     headers: dict[Header, SecretName | Filled] = {}
     extra: dict[str, Any] = {}
+    live: bool = False
 
     def problems(self) -> list[str]:
-        return [*self._host_problems(), *self._header_problems(), *self._extra_problems()]
+        found = [*self._host_problems(), *self._header_problems(), *self._extra_problems()]
+        return found if not self.live else [*found, *self._live_problems()]
 
     def _host_problems(self) -> Iterator[str]:
         scheme, separator, rest = self.host.rpartition("://")
@@ -102,8 +115,24 @@ class Http(Shape, frozen=True, kw_only=True, tag="http"):
             elif PLACEHOLDER.search(value):
                 yield f"extra.{name}: placeholders stand in headers only"
 
+    def _live_problems(self) -> Iterator[str]:
+        yield from (f"extra.{key}: does not go with live; {use}" for key, use in NOT_LIVE.items() if key in self.extra)
+        for path, text in self.texts().items():
+            if PLACEHOLDER.search(text):
+                yield f"{path}: would be frozen at the first lookup; with live, header and prefix carry the token"
+
     def texts(self) -> Mapping[str, str]:
         return {f"headers.{name}": value for name, value in self.headers.items() if isinstance(value, str)}
+
+    def face(self) -> LiveFace | None:
+        if not self.live:
+            return None
+        where = self.host if "://" in self.host else f"{self.schema}://{self.host}"
+        upstream = f"{where}:{self.port}" if self.port else where
+        return BearerFace(upstream=upstream, header=self.header, prefix=self.prefix)
+
+    def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        return live_http(route, self.headers, self.extra, secret)
 
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         read = {name: secret(value) for name, value in self.headers.items() if isinstance(value, SecretName)}
@@ -128,6 +157,23 @@ class Http(Shape, frozen=True, kw_only=True, tag="http"):
             password=password,
             extra=dump(extra),
         )
+
+
+def live_http(
+    route: Route,
+    headers: Mapping[str, SecretName | str],
+    extra: Mapping[str, Any],
+    secret: Callable[[SecretName], str],
+) -> ConnectionSpec:
+    """
+    Make a connection to a route, for the http hook.
+
+    No proxy of the environment may stand before loopback, and no ``.netrc`` may speak for us: hence ``trust_env``.
+    """
+    read = {name: secret(value) for name, value in headers.items() if isinstance(value, SecretName)}
+    texts = {name: value for name, value in headers.items() if isinstance(value, str)}
+    whole = {**extra, **texts, **read, CAPABILITY: route.capability, "trust_env": False}
+    return spec(None, secrets=(route.capability, *read.values()), conn_type="http", host=route.url, extra=dump(whole))
 
 
 def _netrc_would_win(host: str) -> bool:

@@ -1,0 +1,35 @@
+"""Routes to what live shapes ask for, in this process."""
+
+from __future__ import annotations
+
+from airflow_ephemeral_secrets.caller import Caller
+from airflow_ephemeral_secrets.errors import AccessDenied
+from airflow_ephemeral_secrets.live.endpoint import ENDPOINT, Face
+from airflow_ephemeral_secrets.live.origin import BearerOrigin, SigningOrigin
+from airflow_ephemeral_secrets.live.supply import Supply
+from airflow_ephemeral_secrets.recipe import Recipe
+from airflow_ephemeral_secrets.resolver import Resolver
+from airflow_ephemeral_secrets.shapes.live import BearerFace, LiveFace, Route
+
+
+def open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: LiveFace) -> Route:
+    """
+    Open a route, or give the one that is open for the same request.
+
+    :param name: the conn_id of the lookup
+    :raises AccessDenied: in a process that parses Dags, and ends before any task could use it
+    """
+    if caller.process == "parse":
+        raise AccessDenied(
+            "it is live, and a process that parses Dags does not last", code="not_live_here", hint="asking in the task"
+        )
+    key = recipe.lease_key(caller, recipe.facts(caller))
+    supply = Supply(resolver, recipe, name, caller)
+    return ENDPOINT.route((resolver, name, key), _made(face, supply, resolver))
+
+
+def _made(face: LiveFace, supply: Supply, resolver: Resolver) -> Face:
+    network = resolver.config.network
+    if isinstance(face, BearerFace):
+        return BearerOrigin(face.upstream, supply, network, header=face.header, prefix=face.prefix)
+    return SigningOrigin(face.upstream, supply, network, service=face.service, region=face.region)

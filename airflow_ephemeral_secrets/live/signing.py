@@ -1,0 +1,63 @@
+"""Requests signed for AWS (Signature Version 4), as they will be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, unquote, unquote_plus
+
+from airflow_ephemeral_secrets.credential import AwsCredential
+from airflow_ephemeral_secrets.sources.silence import silence
+
+UNRESERVED = "-_.~"
+
+
+def canonical_target(target: str) -> str:
+    """
+    Write a path and query as AWS reads them, so that what is signed is what is sent.
+
+    Every segment, name and value is percent-encoded once (RFC 3986); a ``+`` in the query is a space, an encoded slash
+    stays one, and repeated, empty and bare parameters stay what they are.
+
+    :param target: as a client put it on the wire
+    """
+    path, mark, query = target.partition("?")
+    segments = "/".join(quote(unquote(segment), safe=UNRESERVED) for segment in path.split("/"))
+    pairs = "&".join(
+        f"{quote(unquote_plus(name), safe=UNRESERVED)}={quote(unquote_plus(value), safe=UNRESERVED)}"
+        for name, _, value in (pair.partition("=") for pair in query.split("&") if pair)
+    )
+    return f"{segments}{mark if pairs else ''}{pairs}"
+
+
+def signature(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    sha256: str,
+    credential: AwsCredential,
+    *,
+    service: str,
+    region: str,
+) -> dict[str, str]:
+    """
+    Sign a request.
+
+    :param url: whole, its path and query canonical
+    :param headers: those that the signature covers besides the host and its own
+    :param sha256: of the body, in hex
+    :return: the headers to add
+    """
+    from botocore.auth import S3SigV4Auth, SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import ReadOnlyCredentials
+
+    class OfS3(S3SigV4Auth):  # type: ignore[misc]  # botocore carries no types
+        def payload(self, _: Any) -> str:
+            return sha256
+
+    keys = ReadOnlyCredentials(credential.access_key_id, credential.secret_access_key, credential.session_token)
+    request = AWSRequest(method, url, headers={**headers, "X-Amz-Content-SHA256": sha256})
+    with silence("botocore"):
+        (OfS3 if service == "s3" else SigV4Auth)(keys, service, region).add_auth(request)
+    return {name: value for name, value in request.headers.items() if name.lower() not in headers}

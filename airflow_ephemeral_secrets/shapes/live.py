@@ -1,0 +1,54 @@
+"""What a live shape asks the asking process for: a place on loopback from which its hook refreshes by itself."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec import Struct
+
+CAPABILITY = "X-Lease-Token"
+"""The header that carries a capability; its name makes Airflow's masker hide it, too."""
+
+
+class Route(NamedTuple):
+    """
+    Where a place is, and what lets one in.
+
+    :param url: of the endpoint, without a path
+    """
+
+    url: str
+    capability: str
+
+    def __repr__(self) -> str:
+        return f"Route(url={self.url!r})"
+
+
+class BearerFace(Struct, frozen=True, kw_only=True):
+    """
+    An API, to which each request goes on with a fresh token.
+
+    :param upstream: its base URL
+    :param header: carries the token
+    :param prefix: what stands before the token
+    """
+
+    upstream: str
+    header: str
+    prefix: str
+
+
+class SigningFace(Struct, frozen=True, kw_only=True):
+    """
+    An API of AWS, to which each request goes on signed (Signature Version 4).
+
+    :param upstream: its base URL
+    :param service: as the signature names it
+    """
+
+    upstream: str
+    service: str
+    region: str
+
+
+LiveFace = BearerFace | SigningFace
