@@ -34,7 +34,9 @@ def forms(secrets: Iterable[str], *, login: str | None = None, password: str | N
     for secret in secrets:
         for text in dict.fromkeys((secret, json.dumps(secret)[1:-1])):
             whole = quote(text, safe="", errors="replace")
-            found.update(dict.fromkeys((text, whole, whole.replace("%2F", "/"), whole.replace("%20", "+"))))
+            # SQLAlchemy's URLs leave spaces and pluses as they are
+            written = (text, whole, whole.replace("%2F", "/"), whole.replace("%20", "+"))
+            found.update(dict.fromkeys((*written, quote(text, safe=" +", errors="replace"))))
     if login and password:
         found[basic(login, password)] = None
     return tuple(found)

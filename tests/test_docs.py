@@ -178,14 +178,13 @@ def test_source_of_the_extending_page_believes_only_within_reason(
 
 
 def test_shape_of_the_extending_page_conforms() -> None:
-    """The example shape keeps what every shape promises, and fills the fields that the trino hook reads."""
-    from trino_shape import Trino
+    """The example shape keeps what every shape promises, and fills the fields that the livy hook reads."""
+    from livy_shape import Livy
 
-    shape = Trino(source="gateway", host="trino.example.com", login="airflow", catalog="lake")
+    shape = Livy(source="gateway", host="livy.example.com", requested_by="airflow")
     made = assert_shape_conforms(shape, BearerToken(token="a-token", principal="airflow"))
-    assert (made.conn_type, made.host, made.port, made.login) == ("trino", "trino.example.com", 443, "airflow")
-    extra = {"auth": "jwt", "jwt__token": "a-token", "protocol": "https", "catalog": "lake"}
-    assert json.loads(made.extra or "") == extra
+    assert (made.conn_type, made.schema, made.host, made.port) == ("livy", "https", "livy.example.com", 8998)
+    assert json.loads(made.extra or "") == {"Authorization": "Bearer a-token", "X-Requested-By": "airflow"}
 
 
 ENTRY_POINTS = re.compile(r"```ini\n\[options.entry_points\]\n(.*?)```", re.DOTALL)
@@ -220,7 +219,7 @@ def test_another_package_adds_kinds(gateway: Gateway, monkeypatch: pytest.Monkey
             client_id: airflow
             client_secret: {{secret: gateway-client}}
         connections:
-          trino_prod: {{source: gateway, shape: trino, host: trino.example.com, login: airflow}}
+          spark: {{source: gateway, shape: livy, host: livy.example.com}}
         """
     )
     accept(raw)
@@ -228,7 +227,7 @@ def test_another_package_adds_kinds(gateway: Gateway, monkeypatch: pytest.Monkey
     leases = LeaseCache(clock, Random(1), lambda: None)
     resolver = Resolver(config.from_document(raw, "a test"), Policy(), leases, Audit(clock, None), clock)
     gateway.grant("once")
-    first, second = (resolver.connection("trino_prod", Caller(process="script")) for _ in range(2))
+    first, second = (resolver.connection("spark", Caller(process="script")) for _ in range(2))
     assert first
     assert first == second
     assert "once" in (first.extra or "")

@@ -19,8 +19,8 @@ TOKEN = "a/b+c=d"
 
 
 def test_forms_are_what_people_print() -> None:
-    """A secret is masked raw, quoted as in a URI and quoted as ``quote`` does by default."""
-    assert masking.forms([TOKEN]) == (TOKEN, "a%2Fb%2Bc%3Dd", "a/b%2Bc%3Dd")
+    """A secret is masked raw, quoted as in a URI, as ``quote`` does by default, and as SQLAlchemy does."""
+    assert masking.forms([TOKEN]) == (TOKEN, "a%2Fb%2Bc%3Dd", "a/b%2Bc%3Dd", "a%2Fb+c%3Dd")
 
 
 def test_forms_are_few() -> None:
@@ -37,7 +37,7 @@ def test_basic_form() -> None:
 def test_every_writing_is_covered(secret: str) -> None:
     """Whatever the secret, it is covered raw, as JSON writes it, and as URLs quote both."""
     escaped = json.dumps(secret)[1:-1]
-    written = {quoting(text) for text in (secret, escaped) for quoting in (str, quote, quote_plus, whole)}
+    written = {quoting(text) for text in (secret, escaped) for quoting in (str, quote, quote_plus, whole, in_urls)}
     assert written <= set(masking.forms([secret]))
 
 
@@ -45,9 +45,14 @@ def whole(text: str) -> str:
     return quote(text, safe="")
 
 
+def in_urls(text: str) -> str:
+    """Quote as SQLAlchemy does."""
+    return quote(text, safe=" +")
+
+
 def test_adapter_gives_other_forms_only() -> None:
     """Airflow's ``secret_mask_adapter`` gets the further forms; the raw one it masks itself."""
-    assert masking.adapt(TOKEN) == ["a%2Fb%2Bc%3Dd", "a/b%2Bc%3Dd"]
+    assert masking.adapt(TOKEN) == ["a%2Fb%2Bc%3Dd", "a/b%2Bc%3Dd", "a%2Fb+c%3Dd"]
     assert masking.adapt("plain-token") == []
 
 

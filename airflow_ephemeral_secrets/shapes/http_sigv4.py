@@ -41,6 +41,10 @@ class HttpSigV4(Shape, frozen=True, kw_only=True, tag="http_sigv4"):
     """
 
     accepts = (AwsCredential,)
+    cautions = (
+        "requests go through 127.0.0.1 in this process, which signs each: a subprocess that outlives it cannot ask",
+        "a deferrable HttpOperator writes the answer's body, headers and cookies to the metadata database",
+    )
 
     host: Upstream
     service: Service = "execute-api"

@@ -98,6 +98,7 @@ class Apigee(Source, frozen=True, kw_only=True, tag="apigee"):
     def mint(self, minting: Minting) -> Credential:
         secret, scopes = minting.secret(self.client_secret), minting.facts["scopes"]
         form = {"grant_type": "client_credentials", **({"scope": " ".join(scopes)} if scopes else {})}
+        header = basic(self.client_id, secret, raw=True)
         in_query = self.grant_type_in == "query"
         asked = Asked(what=f"a token for {self.client_id} from {self.token_url}", at=minting.asked, scopes=scopes)
         failure: MintError
@@ -107,10 +108,10 @@ class Apigee(Source, frozen=True, kw_only=True, tag="apigee"):
                 {} if in_query else form,
                 asked,
                 minting,
-                headers={"Authorization": basic(self.client_id, secret, raw=True)},
+                headers={"Authorization": header},
                 principal=self.client_id,
                 codes=CODES,
-                sent=(secret,),
+                sent=(secret, header),
             )
         except SourceFailed as error:
             failure = _final(error) if error.code in FAULTS else error

@@ -71,7 +71,8 @@ def prove(
         return Proof(form={"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}, sent=(assertion,))
     if way == "post":
         return Proof(form={"client_id": client_id, "client_secret": secret}, sent=(secret,))
-    return Proof(headers={"Authorization": basic(client_id, secret, raw=way == "basic_raw")}, sent=(secret,))
+    header = basic(client_id, secret, raw=way == "basic_raw")
+    return Proof(headers={"Authorization": header}, sent=(secret, header))
 
 
 def basic(client_id: str, secret: str, *, raw: bool) -> str:

@@ -155,7 +155,7 @@ def ends(value: Any, asked: Asked, *, since_epoch: bool = False, jwt: str = "") 
     if value is not None:
         number = _seconds(value)
         lives.append(float("nan") if number is None else number - (asked.at.wall if since_epoch else 0.0))
-    if not (0 < lives[-1] <= LONGEST_LIFE and min(lives) > 0):
+    if not (0 < lives[-1] <= LONGEST_LIFE and asked.at.wall < asked.at.wall + min(lives)):
         raise SourceFailed(
             f"{asked.what}: the token's lifetime is not a number of seconds between 0 and seven days",
             code="bad_lifetime",

@@ -85,6 +85,12 @@ def provider(name: str) -> None:
         missing(f"apache-airflow-providers-{name.replace('.', '-')}", EXTRA)
 
 
+def wheel(module: str) -> None:
+    """Find a module of the test extra."""
+    if find_spec(module) is None:
+        missing(module, EXTRA)
+
+
 def missing(what: str, command: str) -> str:
     """Skip what needs something that is not here."""
     pytest.skip(f"needs {what}, which is not installed: run {command}")

@@ -14,9 +14,11 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +28,7 @@ import psycopg2
 from psycopg2 import sql
 
 from tests.peers.installed import postgresql
-from tests.peers.process import Process
+from tests.peers.process import PATIENCE, POLL, Process
 
 ADMIN = "admin"
 USER = "postgres"
@@ -78,6 +80,7 @@ class PostgreSql:
             options = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
             command = [*_as_user(), f"{programs}/postgres", "-D", str(self.data), *options]
             self.process = stack.enter_context(Process(command, ready="ready to accept connections"))
+            stack.callback(self._stop)
             self._stack = stack.pop_all()
         return self
 
@@ -99,6 +102,14 @@ class PostgreSql:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(statement)
+
+    def _stop(self) -> None:
+        """Ask it to end at once, so that it puts its shared memory away."""
+        pid = int((self.data / "postmaster.pid").read_text().split(maxsplit=1)[0])
+        os.kill(pid, signal.SIGINT)
+        end = time.monotonic() + PATIENCE
+        while (self.data / "postmaster.pid").exists() and time.monotonic() < end:
+            time.sleep(POLL)
 
     def _initialize(self, programs: str) -> None:
         password = self.folder / "password"

@@ -16,6 +16,7 @@ from airflow_ephemeral_secrets.credential import AwsCredential, BasicCredential,
 from airflow_ephemeral_secrets.reading import Problems, SecretName, struct
 from airflow_ephemeral_secrets.recipe import secret_names
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape
+from airflow_ephemeral_secrets.shapes.live import Route
 from airflow_ephemeral_secrets.testing import assert_shape_conforms
 
 SECRETS = {
@@ -117,7 +118,7 @@ class ShapeConformance:
                 "extra": spec.extra or "",
                 "uri": made.get_uri(),
                 "quoted": quote(text, safe=""),
-                "basic": basic if made.password else "",
+                "basic": basic if made.login and made.password else "",
             }
             hidden = [*credential.secrets(), *(f"secret-of-{name}" for name in secret_names(shape).values()), basic]
 
@@ -129,6 +130,38 @@ class ShapeConformance:
         """A form that is empty or short would blank the log."""
         for credential in every(shape, SECRETS["token"]):
             assert min(map(len, shape.render(credential, secret).secrets)) > 8
+
+    def test_knows_its_fields(self, shape: Shape) -> None:
+        """A misspelt field is a problem, not ignored."""
+        found = Problems()
+        struct(type(shape), {**msgspec.to_builtins(shape), "misspelt": 1}, "shape", found, ignore=("shape",))
+
+        assert [problem.partition(":")[0] for problem in found] == ["shape.misspelt"]
+
+
+class LiveShapeConformance:
+    """Inherit, and give the fixture ``shape``, a live one."""
+
+    ROUTE = Route("http://127.0.0.1:4711", "a-capability-of-many-random-letters")
+
+    def test_holds_no_credential(self, shape: Shape) -> None:
+        """It asks for a place, and leads the hook there: the same bytes each time, the capability to be masked."""
+        made = shape.render_live(self.ROUTE, secret)
+
+        assert shape.problems() == []
+        assert shape.face() is not None
+        assert made == shape.render_live(self.ROUTE, secret)
+        assert self.ROUTE.capability in made.secrets
+        assert readable(f"{made.fields()}", self.ROUTE.capability)
+        assert not readable(masked(f"{made.fields()} {connection(made).get_uri()}", made), self.ROUTE.capability)
+
+    def test_survives_json_and_a_uri(self, shape: Shape) -> None:
+        """Airflow reads it back as it was rendered."""
+        made = shape.render_live(self.ROUTE, secret)
+        value = json.dumps({name: field for name, field in made.fields().items() if field is not None})
+
+        assert Connection.from_json(value, conn_id="c") == connection(made)
+        assert content(Connection.from_uri(connection(made).get_uri(), conn_id="c")) == content(connection(made))
 
     def test_knows_its_fields(self, shape: Shape) -> None:
         """A misspelt field is a problem, not ignored."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 import msgspec
 import pytest
 
 from airflow_ephemeral_secrets.credential import AwsCredential, BasicCredential, BearerToken, Credential
-from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, dump, fill, spec
+from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape, dump, fill, spec
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.kinds import load
-from tests.shapes import test_aws, test_fields, test_http
-from tests.shapes.conformance import ShapeConformance
+from tests import shapes
+from tests.shapes.conformance import LiveShapeConformance, ShapeConformance
 
 TOKEN = BearerToken(token="a-token", expires_at=1_800_000_000.9)
 LOGIN = BasicCredential(username="a-login", password="a-password")
@@ -72,13 +75,17 @@ def test_shape_is_known_by_its_kind(kind: str) -> None:
     assert msgspec.json.schema(shape)
 
 
+SUITES = (ShapeConformance, LiveShapeConformance)
+
+
 def test_every_shape_proves_its_promises() -> None:
     """A shape without a conformance suite here does not exist."""
-    suites = [
-        suite
-        for module in (test_aws, test_fields, test_http)
-        for suite in vars(module).values()
-        if isinstance(suite, type) and issubclass(suite, ShapeConformance) and suite is not ShapeConformance
-    ]
+    proven: set[type[Shape]] = set()
+    names = (found.name for found in iter_modules(shapes.__path__))
+    for name in (name for name in names if name.startswith("test_") and not name.endswith("_hooks")):
+        module = import_module(f"{shapes.__name__}.{name}")
+        classes = [value for value in vars(module).values() if isinstance(value, type)]
+        if any(issubclass(value, SUITES) and value not in SUITES for value in classes):
+            proven |= {value for value in classes if issubclass(value, Shape)}
 
-    assert len(suites) >= len(SHAPES)
+    assert {load(place) for place in SHAPES.values()} - proven == set()

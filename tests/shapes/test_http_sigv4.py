@@ -13,6 +13,7 @@ from airflow_ephemeral_secrets.shapes.base import Shape
 from airflow_ephemeral_secrets.shapes.http import Http
 from airflow_ephemeral_secrets.shapes.http_sigv4 import HttpSigV4
 from airflow_ephemeral_secrets.shapes.live import CAPABILITY, BearerFace, Route, SigningFace
+from tests.shapes.conformance import LiveShapeConformance
 
 API = "https://abc.execute-api.eu-west-1.amazonaws.com/prod"
 ROUTE = Route("http://127.0.0.1:4711", "a-capability")
@@ -85,3 +86,15 @@ def test_has_no_static_form() -> None:
     keys = AwsCredential(access_key_id="ASIA", secret_access_key="s")
     with pytest.raises(TypeError):
         HttpSigV4(source="s", host=API).render(keys, secret)
+
+
+class TestHttpSigV4(LiveShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Shape:
+        return HttpSigV4(source="s", host=API, headers=EXTRA, extra={"timeout": 5})
+
+
+class TestLiveHttp(LiveShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Shape:
+        return Http(source="s", host=API, live=True, headers=EXTRA, extra={"timeout": 5})

@@ -45,6 +45,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatc
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     monkeypatch.delenv("NO_GCE_CHECK", raising=False)
+    monkeypatch.delenv("CLOUDSDK_CONFIG", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     return monkeypatch
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,15 +117,15 @@ def rfc3339(seconds: float, form: str = "%Y-%m-%dT%H:%M:%SZ") -> str:
 @pytest.mark.parametrize(
     ("expire_time", "life"),
     [
-        (rfc3339(1_800), 1_800),
-        (rfc3339(1_800, "%Y-%m-%dT%H:%M:%S.123456789Z"), 1_800),
-        (rfc3339(1_800, "%Y-%m-%dT%H:%M:%S+00:00"), 1_800),
-        (rfc3339(9_000, "%Y-%m-%dT%H:%M:%S+02:00"), 1_800),
-        (rfc3339(86_400), 3_600),
-        (rfc3339(-1), "bad_lifetime"),
-        (rfc3339(8 * 86_400), "bad_lifetime"),
+        (partial(rfc3339, 1_800), 1_800),
+        (partial(rfc3339, 1_800, "%Y-%m-%dT%H:%M:%S.123456789Z"), 1_800),
+        (partial(rfc3339, 1_800, "%Y-%m-%dT%H:%M:%S+00:00"), 1_800),
+        (partial(rfc3339, 9_000, "%Y-%m-%dT%H:%M:%S+02:00"), 1_800),
+        (partial(rfc3339, 86_400), 3_600),
+        (partial(rfc3339, -1), "bad_lifetime"),
+        (partial(rfc3339, 8 * 86_400), "bad_lifetime"),
         ("9999-12-31T23:59:59Z", "bad_lifetime"),
-        (rfc3339(1_800, "%Y-%m-%dT%H:%M:%S"), "bad_lifetime"),
+        (partial(rfc3339, 1_800, "%Y-%m-%dT%H:%M:%S"), "bad_lifetime"),
         ("", "bad_lifetime"),
         ("soon", "bad_lifetime"),
         (None, "bad_lifetime"),
@@ -134,7 +135,8 @@ def rfc3339(seconds: float, form: str = "%Y-%m-%dT%H:%M:%SZ") -> str:
 )
 def test_expire_time(expire_time: Any, life: int | str, write: Write, tmp_path: Path) -> None:
     """An impersonated token lives as long as it says, and never longer than asked for; nonsense is a failure."""
-    found = answered({"accessToken": "minted", "expireTime": expire_time}, write, tmp_path)
+    moment = expire_time() if callable(expire_time) else expire_time
+    found = answered({"accessToken": "minted", "expireTime": moment}, write, tmp_path)
 
     if isinstance(life, str):
         assert found == (SourceFailed, life)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -188,9 +189,10 @@ def with_header(script: Script, header: str) -> Script:
 
 def clear(patch: pytest.MonkeyPatch, names: Iterable[str]) -> None:
     """Take away what in the environment could give a kind an identity."""
-    prefixes = ("AZURE_", "IDENTITY_", "IMDS_", "MSI_", "GOOGLE_", "GCE_", "CLOUDSDK_", "AWS_")
+    prefixes = ("AZURE_", "IDENTITY_", "IMDS_", "MSI_", "GOOGLE_", "GCE_", "NO_GCE_")
     for name in [name for name in names if name.startswith(prefixes)]:
         patch.delenv(name)
+    patch.setenv("CLOUDSDK_CONFIG", os.devnull)
 
 
 # Any server

@@ -1,4 +1,4 @@
-"""A shape: the ``trino`` connection of the trino provider."""
+"""A shape: the ``livy`` connection of the Apache Livy provider."""
 
 from __future__ import annotations
 
@@ -10,29 +10,27 @@ from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape, dump, s
 from airflow_ephemeral_secrets.shapes.fields import Port
 
 
-class Trino(Shape, frozen=True, kw_only=True, tag="trino"):
+class Livy(Shape, frozen=True, kw_only=True, tag="livy"):
     """
-    A Trino connection that proves itself with a JWT.
+    A Livy connection whose token travels in a header.
 
-    :param host: the coordinator
+    :param host: the server
     :param port: its port
-    :param login: the user that queries run as
-    :param catalog: the default catalog
+    :param requested_by: what the server wants in ``X-Requested-By``
     """
 
     accepts = (BearerToken,)
 
     host: str
-    port: Port = 443
-    login: str
-    catalog: str | None = None
+    port: Port = 8998
+    requested_by: str | None = None
 
     def problems(self) -> list[str]:
         return ["host: expected a host name, not a URL"] if "://" in self.host else []
 
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         assert isinstance(credential, BearerToken)
-        extra = {"auth": "jwt", "jwt__token": credential.token, "protocol": "https"}
-        if self.catalog:
-            extra["catalog"] = self.catalog
-        return spec(credential, conn_type="trino", host=self.host, port=self.port, login=self.login, extra=dump(extra))
+        extra = {"Authorization": f"Bearer {credential.token}"}
+        if self.requested_by:
+            extra["X-Requested-By"] = self.requested_by
+        return spec(credential, conn_type="livy", host=self.host, port=self.port, schema="https", extra=dump(extra))

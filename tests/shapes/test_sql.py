@@ -1,0 +1,160 @@
+"""The connections of SQL databases, field by field."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_ephemeral_secrets.credential import BasicCredential, BearerToken, Credential
+from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape
+from airflow_ephemeral_secrets.shapes.sql import Mysql, Postgres, Redshift, Trino
+from tests.shapes.conformance import ShapeConformance, secret
+
+TOKEN = BearerToken(token="a-token", expires_at=1_800_000_000.0)
+LOGIN = BasicCredential(username="IAMR:reader", password="a-password")
+CONNECTOR = {"client": "mysql-connector-python"}
+
+
+def fields(spec: ConnectionSpec) -> dict[str, Any]:
+    """List the fields that are not empty, with the extra read."""
+    found = {name: value for name, value in spec.fields().items() if value is not None}
+    return {**found, "extra": json.loads(spec.extra or "{}")}
+
+
+class TestPostgres(ShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Postgres:
+        return Postgres(
+            source="s",
+            host="db.test",
+            port=6432,
+            login="reader",
+            schema="a schema/with slash",
+            extra={"sslmode": "verify-full", "sqlalchemy_query": {"application_name": "a"}, "connect_timeout": 5},
+        )
+
+
+class TestMysql(ShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Mysql:
+        return Mysql(
+            source="s",
+            host="db.test",
+            login="reader",
+            schema="shop",
+            extra={"ssl": {"ca": "/ca.pem"}, "charset": "utf8"},
+        )
+
+
+class TestRedshift(ShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Redshift:
+        return Redshift(source="s", host="db.test", login="reader", schema="shop", extra={"sslmode": "verify-full"})
+
+
+class TestTrino(ShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Trino:
+        return Trino(
+            source="s",
+            host="trino.test",
+            login="reader",
+            catalog="lake",
+            schema="shop",
+            extra={"client_tags": ["a", "b"], "verify": "/ca.pem", "session_properties": {"query_max_run_time": "1h"}},
+        )
+
+
+@pytest.mark.parametrize(
+    ("shape", "credential", "expected"),
+    [
+        (
+            Postgres(source="s", host="db.test"),
+            LOGIN,
+            {"port": 5432, "login": "IAMR:reader", "password": "a-password", "extra": {"sslmode": "require"}},
+        ),
+        (
+            Postgres(source="s", host="db.test", login="reader", schema="shop", extra={"sslmode": "disable"}),
+            TOKEN,
+            {
+                "port": 5432,
+                "login": "reader",
+                "password": "a-token",
+                "schema": "shop",
+                "extra": {"sslmode": "disable"},
+            },
+        ),
+        (
+            Postgres(source="s", host="db.test", login="{username}@tenant"),
+            LOGIN,
+            {"port": 5432, "login": "IAMR:reader@tenant", "password": "a-password", "extra": {"sslmode": "require"}},
+        ),
+        (
+            Mysql(source="s", host="db.test", login="reader"),
+            TOKEN,
+            {"port": 3306, "login": "reader", "password": "a-token", "extra": {"ssl_mode": "REQUIRED"}},
+        ),
+        (
+            Mysql(source="s", host="db.test", extra={"ssl": {"ca": "/ca.pem"}}),
+            LOGIN,
+            {"port": 3306, "login": "IAMR:reader", "password": "a-password", "extra": {"ssl": {"ca": "/ca.pem"}}},
+        ),
+        (
+            Mysql(source="s", host="db.test", extra=CONNECTOR),
+            LOGIN,
+            {"port": 3306, "login": "IAMR:reader", "password": "a-password", "extra": CONNECTOR},
+        ),
+        (
+            Redshift(source="s", host="db.test", schema="dev", extra={"timeout": 5}),
+            LOGIN,
+            {
+                "port": 5439,
+                "login": "IAMR:reader",
+                "password": "a-password",
+                "schema": "dev",
+                "extra": {"timeout": 5},
+            },
+        ),
+        (
+            Trino(source="s", host="db.test", login="reader", catalog="lake"),
+            TOKEN,
+            {
+                "port": 443,
+                "login": "reader",
+                "extra": {"auth": "jwt", "jwt__token": "a-token", "protocol": "https", "catalog": "lake"},
+            },
+        ),
+        (
+            Trino(source="s", host="db.test", schema="shop", extra={"verify": False}),
+            LOGIN,
+            {
+                "port": 443,
+                "login": "IAMR:reader",
+                "password": "a-password",
+                "schema": "shop",
+                "extra": {"verify": False, "protocol": "https"},
+            },
+        ),
+    ],
+)
+def test_fields(shape: Shape, credential: Credential, expected: dict[str, Any]) -> None:
+    """The secret is the password, or Trino's JWT; the extra holds what the file says, TLS, and nothing of ours."""
+    conn_type = shape.__struct_config__.tag
+
+    assert fields(shape.render(credential, secret)) == {"conn_type": conn_type, "host": "db.test", **expected}
+
+
+@pytest.mark.parametrize(
+    ("extra", "problem"),
+    [
+        ({"client": "pymysql"}, "extra.client: expected mysqlclient or mysql-connector-python"),
+        ({"ssl_ca": "/ca.pem"}, "extra.ssl_ca: is not taken by this shape; did you mean 'ssl'?"),
+        ({**CONNECTOR, "ssl": {"ca": "/ca.pem"}}, "extra.ssl: is not taken by this shape; did you mean 'ssl_ca'?"),
+        ({**CONNECTOR, "ssl_mode": "REQUIRED"}, "extra.ssl_mode: is not taken by this shape; did you mean 'ssl_key'?"),
+    ],
+)
+def test_mysql_keys_are_those_of_the_client(extra: dict[str, Any], problem: str) -> None:
+    """The hook reads other keys for each client, and TLS that is passed over in silence would be none."""
+    assert Mysql(source="s", host="db.test", extra=extra).problems() == [problem]
