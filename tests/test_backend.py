@@ -109,7 +109,7 @@ def test_everything_is_masked_before_it_is_given(
     token = found.extra_dejson["Authorization"].removeprefix("Bearer ")
     (masks,) = calls
     assert masks.forms == masking.forms([token])
-    assert len(masks.forms) == 3
+    assert len(masks.forms) == 4
     assert masks.also == (found.extra, f"Bearer {token}")
 
 

@@ -133,7 +133,8 @@ def store(found: Installation) -> Iterator[Finding]:
 
 def endpoints(config: Config, clock: Clock) -> Iterator[Finding]:
     """Ask each provider for any answer at all, and compare its clock with ours."""
-    for url in sorted({url for source in config.sources.values() for url in source.endpoints()}):
+    asked = [*config.sources.values(), *config.secrets.values()]
+    for url in sorted({url for one in asked for url in one.endpoints()}):
         try:
             with silence("airflow_ephemeral_secrets"):  # its warning is our finding
                 deadline = Deadline(clock, 5.0)

@@ -62,6 +62,9 @@ class AzureKeyVaultReference(SecretReference, frozen=True, kw_only=True, tag="az
         if self.authority and self.identity == "managed":
             raise ValueError("authority does not go with identity managed")
 
+    def endpoints(self) -> list[str]:
+        return [self.vault_url]
+
     def read(self, network: Network, deadline: Deadline) -> str:
         what = f"secret {self.name} of {host(self.vault_url)}"
         client = sdk("azure.keyvault.secrets").SecretClient

@@ -146,6 +146,10 @@ def _fill(value: Any, caller: Caller) -> Any:
 class SecretReference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="from"):
     """Where a long-lived secret lies. It is read only when something is minted, and kept nowhere."""
 
+    def endpoints(self) -> list[str]:
+        """List the URLs it asks, where the configuration alone tells."""
+        return []
+
     def read(self, network: Network, deadline: Deadline) -> str:
         """
         Read it.

@@ -52,6 +52,9 @@ class GoogleSecretManagerReference(SecretReference, frozen=True, kw_only=True, t
     impersonate: Account | None = None
     credentials_file: AbsolutePath | None = None
 
+    def endpoints(self) -> list[str]:
+        return [API]
+
     def read(self, network: Network, deadline: Deadline) -> str:
         client = Client(network=network, deadline=deadline, asked=deadline.clock.now())
         who = identity(self.credentials_file, network)

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from airflow_ephemeral_secrets.clock import Deadline
 from airflow_ephemeral_secrets.errors import SourceFailed, SourceUnavailable
-from airflow_ephemeral_secrets.sources.aws_client import Region, Service
+from airflow_ephemeral_secrets.sources.aws_client import Region, Service, domain
 from airflow_ephemeral_secrets.sources.base import Endpoint, Network, SecretReference
 from airflow_ephemeral_secrets.sources.files import AbsolutePath, read_text
 
@@ -64,6 +64,9 @@ class AwsSecretsManagerReference(SecretReference, frozen=True, kw_only=True, tag
     region: Region
     profile: str | None = None
     endpoint_url: Endpoint | None = None
+
+    def endpoints(self) -> list[str]:
+        return [self.endpoint_url or f"https://secretsmanager.{self.region}.{domain(self.region)}"]
 
     def read(self, network: Network, deadline: Deadline) -> str:
         manager = Service(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_silent: ContextVar[bool] = ContextVar("_silent", default=False)
+_silent: ContextVar[frozenset[str]] = ContextVar("_silent", default=frozenset())
 
 
 @contextmanager
@@ -18,14 +18,18 @@ def silence(*packages: str) -> Iterator[None]:
     :param packages: their top-level names; what they log from is imported already
     """
     for name in list(logging.root.manager.loggerDict):
-        if name.partition(".")[0] in packages:
+        if _package(name) in packages:
             logging.getLogger(name).addFilter(_heard)
-    token = _silent.set(True)
+    token = _silent.set(_silent.get().union(packages))
     try:
         yield
     finally:
         _silent.reset(token)
 
 
-def _heard(_: logging.LogRecord) -> bool:
-    return not _silent.get()
+def _heard(record: logging.LogRecord) -> bool:
+    return _package(record.name) not in _silent.get()
+
+
+def _package(name: str) -> str:
+    return name.partition(".")[0]

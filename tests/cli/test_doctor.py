@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
+from airflow_ephemeral_secrets import document
 from airflow_ephemeral_secrets._airflow import Setting
 from airflow_ephemeral_secrets.cli import checks, main
 from airflow_ephemeral_secrets.cli.checks import Finding
+from airflow_ephemeral_secrets.clock import SystemClock
+from airflow_ephemeral_secrets.config import from_document
+from tests.broken import WHOLE
 
 OURS = "airflow_ephemeral_secrets.EphemeralSecretsBackend"
 
@@ -195,3 +199,24 @@ def test_local_executor_needs_both_sections(server: Setting | None, found: int) 
 def test_use_cache(value: str | None, found: int) -> None:
     """Airflow's own cache, which knows no expiry, is a finding where it is on."""
     assert len(list(checks.use_cache(value))) == found
+
+
+@pytest.mark.parametrize(("module", "extra", "prefixes"), checks.PACKAGES)
+def test_missing_package(monkeypatch: pytest.MonkeyPatch, module: str, extra: str, prefixes: tuple[str, ...]) -> None:
+    """An SDK that some source or reference needs is found missing, with the kinds that need it and the extra."""
+    everything = from_document(document.parse(WHOLE["everything"]), "everything")
+    monkeypatch.setattr(checks, "find_spec", lambda name: None if name == module else object())
+    (finding,) = checks.packages(everything)
+
+    assert finding.what.startswith(f"{module} is not installed, and {prefixes[0]}")
+    assert finding.mend == f"pip install 'airflow-ephemeral-secrets[{extra}]'"
+
+
+def test_stores_of_secrets_are_asked_too(provider: Provider) -> None:
+    """A store of secrets that cannot be reached is found before a mint needs it."""
+    reference = {"from": "aws_secrets_manager", "secret_id": "s", "region": "eu-west-1", "endpoint_url": provider.url}
+    config = from_document({"version": 1, "secrets": {"s": reference}}, "a test")
+    provider.ahead = 3_600
+    (finding,) = checks.endpoints(config, SystemClock())
+
+    assert finding.check == "clock"
