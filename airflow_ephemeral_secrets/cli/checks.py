@@ -11,6 +11,7 @@ from airflow_ephemeral_secrets.clock import Clock, Deadline
 from airflow_ephemeral_secrets.config import Config
 from airflow_ephemeral_secrets.errors import SourceFailed, SourceUnavailable, StoreError
 from airflow_ephemeral_secrets.installation import Installation
+from airflow_ephemeral_secrets.sources.base import SecretReference, Source
 from airflow_ephemeral_secrets.sources.exchange import SKEW, exchange, skew
 from airflow_ephemeral_secrets.sources.silence import silence
 
@@ -133,7 +134,7 @@ def store(found: Installation) -> Iterator[Finding]:
 
 def endpoints(config: Config, clock: Clock) -> Iterator[Finding]:
     """Ask each provider for any answer at all, and compare its clock with ours."""
-    asked = [*config.sources.values(), *config.secrets.values()]
+    asked: list[Source | SecretReference] = [*config.sources.values(), *config.secrets.values()]
     for url in sorted({url for one in asked for url in one.endpoints()}):
         try:
             with silence("airflow_ephemeral_secrets"):  # its warning is our finding
