@@ -245,8 +245,10 @@ class Resolver:
         return got[0]
 
     def _secret(self, recipe: Recipe, name: SecretName, deadline: Deadline) -> str:
-        """Read a secret that a shape adds, or remember it: in this process only, for five minutes."""
+        """Read a secret that a shape adds; what is not at hand is remembered for five minutes, in this process only."""
         reference = recipe.references[name.secret]
+        if reference.at_hand:
+            return _read(reference, self.config.network, deadline)
         with self._mutex:
             value = self._secrets.get(reference)
         if value is None:

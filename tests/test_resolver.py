@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from random import Random
 
 import msgspec
@@ -19,6 +20,7 @@ from airflow_ephemeral_secrets.shapes.base import Rule
 from airflow_ephemeral_secrets.shapes.http import Http
 from airflow_ephemeral_secrets.sources.aws import AwsAssumeRole
 from airflow_ephemeral_secrets.sources.base import Minting, Network, SecretReference, Source
+from airflow_ephemeral_secrets.sources.secret_refs import FileReference
 from airflow_ephemeral_secrets.sources.static import Static
 from airflow_ephemeral_secrets.testing import FakeClock, FakeSource
 from tests.resolving import CALLER, resolver
@@ -267,3 +269,15 @@ def test_secret_that_is_no_text() -> None:
     with pytest.raises(SourceUnavailable, match="is not UTF-8 text") as caught:
         resolver(source=Proving(accepted="new"), references={"proof": broken}).connection("api", CALLER)
     assert "canary" not in f"{caught.value!r} {caught.value.__context__!r} {vars(caught.value)}"
+
+
+def test_secret_at_hand_is_not_remembered(tmp_path: Path) -> None:
+    """A file that changes, as Kubernetes' projected ones do, is seen at the next lookup."""
+    path = tmp_path / "key"
+    shape = Http(source="fake", host="https://api.example.com", headers={"X-Api-Key": SecretName(secret="key")})
+    asked = resolver(shape=shape, references={"key": FileReference(path=str(path))})
+    for value in ("first-key-of-the-api", "second-key-of-the-api"):
+        path.write_text(value)
+        spec = asked.connection("api", CALLER)
+        assert spec
+        assert json.loads(spec.extra or "")["X-Api-Key"] == value

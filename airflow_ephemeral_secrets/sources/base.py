@@ -146,6 +146,9 @@ def _fill(value: Any, caller: Caller) -> Any:
 class SecretReference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="from"):
     """Where a long-lived secret lies. It is read only when something is minted, and kept nowhere."""
 
+    at_hand: ClassVar[bool] = False
+    """Whether it lies on this worker, so that it is read at each lookup, and a change is seen at once."""
+
     def endpoints(self) -> list[str]:
         """List the URLs it asks, where the configuration alone tells."""
         return []

@@ -24,6 +24,8 @@ class EnvironmentReference(SecretReference, frozen=True, kw_only=True, tag="env"
     :param name: the variable
     """
 
+    at_hand = True
+
     name: Annotated[str, Meta(pattern=r"^[^=\x00\n]+(?!\n)$", description="the name of an environment variable")]
 
     def read(self, network: Network, deadline: Deadline) -> str:
@@ -41,6 +43,8 @@ class FileReference(SecretReference, frozen=True, kw_only=True, tag="file"):
 
     :param path: an absolute path
     """
+
+    at_hand = True
 
     path: AbsolutePath
 

@@ -15,9 +15,11 @@ from airflow_ephemeral_secrets.demo.environment import allowed, scrubbed
 from tests.peers.rogue import Request, Rogue, reply
 
 SCRIPT = """
+import asyncio
 import json
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.providers.amazon.aws.triggers.s3 import S3KeyTrigger
 from airflow.providers.http.hooks.http import HttpHook
 from botocore.exceptions import ClientError
 
@@ -33,6 +35,16 @@ sts = AwsBaseHook(aws_conn_id="lake", client_type="sts")
 seen["identity"] = sts.get_conn().get_caller_identity()["Arn"]
 seen["region"] = sts.region_name
 seen["worker"] = AwsBaseHook(aws_conn_id="worker", client_type="s3").get_credentials().access_key
+
+
+async def wait():
+    trigger = S3KeyTrigger(bucket_name=BUCKET, bucket_key="landing/orders.json", aws_conn_id="lake", poke_interval=1)
+    seen["row"] = str(trigger.serialize())
+    async for event in trigger.run():
+        return event.payload["status"]
+
+
+seen["trigger"] = asyncio.run(wait())
 print(json.dumps(seen))
 """.replace("BUCKET", repr(BUCKET))
 
@@ -165,6 +177,13 @@ def test_s3_hook(seen: Seen) -> None:
     assert seen.printed["keys"] == sorted(OBJECTS)
     assert seen.printed["denied"] == "AccessDenied"
     assert ":assumed-role/airflow-lake_inventory/unknown.unknown" in seen.printed["identity"]
+
+
+def test_s3_trigger(seen: Seen) -> None:
+    """A deferred sensor waits on the same connection, asynchronously; its row in the database holds none of it."""
+    assert seen.printed["trigger"] == "success"
+    assert "lake" in seen.printed["row"]
+    assert "token" not in seen.printed["row"].lower()
 
 
 def test_region_and_identity(seen: Seen) -> None:

@@ -521,3 +521,16 @@ def test_worker_without_identity(source: Any) -> None:
 
     assert (type(error), error.code) == (SourceUnavailable, "no_identity")
     assert "role, AWS_* variables, or a profile" in str(error)
+
+
+def test_identity_of_the_instance(enforcing: Cloud, nobody: pytest.MonkeyPatch) -> None:
+    """On EC2 the worker's identity comes from its metadata service, with an expiry, by its second version."""
+    nobody.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", enforcing.endpoint_url)
+    nobody.setenv("AWS_EC2_METADATA_DISABLED", "false")
+    nobody.setenv("AWS_EC2_METADATA_V1_DISABLED", "true")
+    lease = ask(AwsSession(region="eu-west-1"))
+
+    assert isinstance(lease.credential, AwsCredential)
+    assert lease.credential.principal.endswith("(iam-role)")
+    assert lease.credential.session_token
+    assert lease.shared
