@@ -183,7 +183,7 @@ class Resolver:
         )
         steps.append(Step("lease", True, f"key {key[:12]}, {state}"))
         assert isinstance(recipe.shape, Shape)
-        return [*steps, *(Step("shape", True, caution) for caution in recipe.shape.cautions)]
+        return [*steps, *(Step("shape", True, caution) for caution in recipe.shape.notes())]
 
     def invalidate(self, lease_id: str) -> list[str]:
         """

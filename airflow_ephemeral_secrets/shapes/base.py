@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Annotated, Any, ClassVar
 
@@ -89,7 +89,7 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
 
     accepts: ClassVar[tuple[type[Credential], ...]] = ()
     cautions: ClassVar[tuple[str, ...]] = ()
-    """What whoever uses the stock classes of this connection type should know, one line each, for ``explain``."""
+    """What :meth:`notes` says of every connection of this shape."""
 
     source: str
     allow: Rule | None = None
@@ -97,6 +97,10 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     def problems(self) -> list[str]:
         """Say what is wrong with the fields together, one ``field: message`` each."""
         return []
+
+    def notes(self) -> Sequence[str]:
+        """Say what whoever uses the stock classes of this connection should know, one line each, for ``explain``."""
+        return self.cautions
 
     def texts(self) -> Mapping[str, str]:
         """List the fields, by path, in which placeholders may stand."""

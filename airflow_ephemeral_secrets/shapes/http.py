@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,6 +38,8 @@ HOOK_KEYS = frozenset(
 )
 """Keys of extra that the hook reads; all others leave as headers."""
 
+STORED = "a deferrable HttpOperator writes the answer's body, headers and cookies to the metadata database"
+LED = "requests go through 127.0.0.1 in this process, which proves each: a subprocess that outlives it cannot ask"
 NOT_LIVE = {
     "proxies": "network.proxy is for what goes on from here",
     "proxy": "network.proxy is for what goes on from here",
@@ -71,7 +73,7 @@ class Http(Shape, frozen=True, kw_only=True, tag="http"):
     accepts = (BearerToken, BasicCredential)
     cautions = (
         "HttpHook.run reads the connection anew for each request; HttpAsyncHook, and so every trigger, keeps the token",
-        "a deferrable HttpOperator writes the answer's body, headers and cookies to the metadata database",
+        STORED,
     )
 
     host: Annotated[str, Meta(min_length=1, max_length=2048)]
@@ -114,6 +116,9 @@ class Http(Shape, frozen=True, kw_only=True, tag="http"):
                 yield f"extra.{name}: leaves as a header, so it must be plain text"
             elif PLACEHOLDER.search(value):
                 yield f"extra.{name}: placeholders stand in headers only"
+
+    def notes(self) -> Sequence[str]:
+        return [LED, STORED] if self.live else self.cautions
 
     def _live_problems(self) -> Iterator[str]:
         yield from (f"extra.{key}: does not go with live; {use}" for key, use in NOT_LIVE.items() if key in self.extra)

@@ -11,7 +11,7 @@ from msgspec import Meta
 from airflow_ephemeral_secrets.credential import AwsCredential, Credential
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape
-from airflow_ephemeral_secrets.shapes.http import HOOK_KEYS, NOT_LIVE, Header, live_http
+from airflow_ephemeral_secrets.shapes.http import HOOK_KEYS, LED, NOT_LIVE, STORED, Header, live_http
 from airflow_ephemeral_secrets.shapes.live import LiveFace, Route, SigningFace
 
 _REGION = re.compile(r"\.([a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2})\.")
@@ -41,10 +41,7 @@ class HttpSigV4(Shape, frozen=True, kw_only=True, tag="http_sigv4"):
     """
 
     accepts = (AwsCredential,)
-    cautions = (
-        "requests go through 127.0.0.1 in this process, which signs each: a subprocess that outlives it cannot ask",
-        "a deferrable HttpOperator writes the answer's body, headers and cookies to the metadata database",
-    )
+    cautions = (LED, STORED)
 
     host: Upstream
     service: Service = "execute-api"

@@ -16,9 +16,8 @@ from msgspec import Struct
 
 from airflow_ephemeral_secrets.errors import MintError, SourceFailed, SourceRefused
 from airflow_ephemeral_secrets.sources.base import Minting, Network
-from airflow_ephemeral_secrets.sources.exchange import exchange
 from airflow_ephemeral_secrets.sources.token_answer import members, nonsense, refusal
-from airflow_ephemeral_secrets.sources.token_endpoint import USER_AGENT
+from airflow_ephemeral_secrets.sources.token_endpoint import USER_AGENT, send
 
 HELD = 3_600.0
 MOST = 64
@@ -93,7 +92,7 @@ def _read(issuer: str, minting: Minting) -> Issuer:
 def _metadata(issuer: str, what: str, minting: Minting) -> Mapping[str, Any]:
     headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
     for url in well_known(issuer):
-        answer = exchange("GET", url, headers=headers, body=None, network=minting.network, deadline=minting.deadline)
+        answer = send("GET", url, what, minting, headers=headers, body=None)
         if answer.status != 404:
             break
     else:

@@ -189,7 +189,7 @@ class OAuth2(Source, frozen=True, kw_only=True, tag="oauth2"):
             scopes_optional=facts["scopes_optional"],
         )
         form = [*grant.items(), *proof.form.items(), *_wishes(facts)]
-        answer = post(url, form, minting, headers=proof.headers, certificate=proof.certificate)
+        answer = post(url, form, asked.what, minting, headers=proof.headers, certificate=proof.certificate)
         sent = (*proof.sent, *(grant[name] for name in ("subject_token", "assertion") if name in grant))
         try:
             got = token(answer, asked, principal=self.client_id, codes=self._codes, sent=sent)

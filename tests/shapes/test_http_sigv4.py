@@ -98,3 +98,13 @@ class TestLiveHttp(LiveShapeConformance):
     @pytest.fixture
     def shape(self) -> Shape:
         return Http(source="s", host=API, live=True, headers=EXTRA, extra={"timeout": 5})
+
+
+def test_notes_are_those_of_the_form() -> None:
+    """What is worth knowing differs: a live connection does not keep a token, and is led through this process."""
+    static, live = Http(source="s", host=API).notes(), Http(source="s", host=API, live=True).notes()
+
+    assert any("keeps the token" in note for note in static)
+    assert not any("keeps the token" in note for note in live)
+    assert any("127.0.0.1" in note for note in live)
+    assert live == list(HttpSigV4(source="s", host=API).notes())

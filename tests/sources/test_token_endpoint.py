@@ -17,7 +17,7 @@ from airflow_ephemeral_secrets.sources.certificate import Certificate
 from airflow_ephemeral_secrets.sources.token_answer import OAUTH, Asked
 from airflow_ephemeral_secrets.sources.token_endpoint import USER_AGENT, request_token
 from airflow_ephemeral_secrets.testing import FakeSource
-from tests.peers.rogue import Peer, Rogue, reply, response
+from tests.peers.rogue import Peer, Rogue, close, reply, response
 from tests.peers.tls import serving
 from tests.sources.asking import given, story
 
@@ -135,3 +135,16 @@ def test_presents_its_certificate(authority: trustme.CA, ca_file: str) -> None:
             ask(server.url, minting=made)
 
     assert len(server.requests) == 1
+
+
+def test_outage_says_what_was_asked() -> None:
+    """Where nobody answers, the error says what was asked for, and of whom."""
+    made = minting()
+    with Rogue(close) as server:
+        url = server.url
+    with pytest.raises(SourceFailed) as caught:
+        request_token(url, {"client_secret": SECRET}, Asked(what="a token for somebody", at=made.asked), made)
+
+    assert str(caught.value) == f"a token for somebody: {url.removeprefix('http://')}: no connection"
+    assert caught.value.code == "unreachable"
+    assert caught.value.__context__ is None
