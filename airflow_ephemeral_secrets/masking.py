@@ -16,7 +16,8 @@ from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK, Clock
 REMEMBERED = 1_000
 GRACE = 60.0
 LONG, END = 128, 32
-_AS_IT_IS = frozenset(f"{ascii_letters}{digits}_.-~%")
+UNRESERVED = f"{ascii_letters}{digits}_.-~"
+"""What a URL may hold as it is (RFC 3986)."""
 
 
 def basic(login: str, password: str) -> str:
@@ -35,10 +36,11 @@ def forms(secrets: Iterable[str], *, login: str | None = None, password: str | N
     found: dict[str, None] = {}
     for secret in dict.fromkeys(secrets):
         for text in dict.fromkeys((secret, json.dumps(secret)[1:-1])):
-            whole = _quote(text)
-            # SQLAlchemy's URLs leave spaces and pluses as they are
-            in_urls = whole.replace("%20", " ").replace("%2B", "+")
-            found.update(dict.fromkeys((text, whole, whole.replace("%2F", "/"), whole.replace("%20", "+"), in_urls)))
+            found[text] = None
+            if (whole := _quote(text)) != text:
+                # SQLAlchemy's URLs leave spaces and pluses as they are
+                in_urls = whole.replace("%20", " ").replace("%2B", "+")
+                found.update(dict.fromkeys((whole, whole.replace("%2F", "/"), whole.replace("%20", "+"), in_urls)))
     if login and password:
         found[basic(login, password)] = None
     return tuple(found)
@@ -46,10 +48,12 @@ def forms(secrets: Iterable[str], *, login: str | None = None, password: str | N
 
 def _quote(text: str) -> str:
     """Quote as ``urllib.parse.quote`` does with nothing safe, which takes its time for every character of a secret."""
+    if not text.rstrip(UNRESERVED):
+        return text
     if not text.isascii():
         return quote(text, safe="", errors="replace")
     quoted = text.replace("%", "%25")
-    for char in set(text) - _AS_IT_IS:
+    for char in set(text) - {*UNRESERVED, "%"}:
         quoted = quoted.replace(char, f"%{ord(char):02X}")
     return quoted
 
