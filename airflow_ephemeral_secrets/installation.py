@@ -18,14 +18,16 @@ import msgspec
 
 from airflow_ephemeral_secrets import document
 from airflow_ephemeral_secrets.audit import Audit
+from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import SystemClock
 from airflow_ephemeral_secrets.config import EVERYTHING, INLINE, Config, Owned, from_document, owned
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
 from airflow_ephemeral_secrets.leases.host import HostStore, open_host
-from airflow_ephemeral_secrets.live.routes import open_route
 from airflow_ephemeral_secrets.policy import Policy
+from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver, no_route
+from airflow_ephemeral_secrets.shapes.live import LiveFace, Route
 
 KWARGS = ("config_file", "config")
 NO_KWARGS = "no kwargs arrived: backend_kwargs is missing or is not JSON; give config_file or config"
@@ -147,8 +149,15 @@ class Installation:
             LeaseCache(clock, SystemRandom(), self.open_store if shared else lambda: None),
             Audit(clock, config.audit.file),
             clock,
-            open_route if shared else no_route,
+            _open_route if shared else no_route,
         )
+
+
+def _open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: LiveFace) -> Route:
+    """Open a route; what it takes is loaded where a recipe is live, and nowhere else."""
+    from airflow_ephemeral_secrets.live.routes import open_route
+
+    return open_route(resolver, recipe, name, caller, face)
 
 
 _installations: dict[bytes, Installation] = {}

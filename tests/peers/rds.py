@@ -10,10 +10,8 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
-import threading
-from contextlib import suppress
-from socketserver import BaseRequestHandler, ThreadingTCPServer
-from types import TracebackType
+
+from tests.peers.tcp import TcpServer, exactly
 
 LONG_PASSWORD, WITH_DB, PROTOCOL_41, TLS = 0x1, 0x8, 0x200, 0x800
 TRANSACTIONS, SECURE, PLUGINS = 0x2000, 0x8000, 0x80000
@@ -31,7 +29,7 @@ OK = b"\0\0\0\x02\0\0\0"
 DENIED = b"\xff\x15\x04#28000Access denied"
 
 
-class Rds:
+class Rds(TcpServer):
     """
     Serve while the block lasts.
 
@@ -40,28 +38,12 @@ class Rds:
     """
 
     def __init__(self, token: str, tls: ssl.SSLContext) -> None:
-        class Handler(BaseRequestHandler):
-            def handle(self) -> None:
-                with suppress(OSError):
-                    _serve(self.request, token.encode(), tls)
+        super().__init__()
+        self._token = token.encode()
+        self._tls = tls
 
-        self._server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    def __enter__(self) -> Rds:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
+    def serve(self, client: socket.socket) -> None:
+        _serve(client, self._token, self._tls)
 
 
 def _serve(client: socket.socket, token: bytes, tls: ssl.SSLContext) -> None:
@@ -84,15 +66,5 @@ def _send(stream: socket.socket, number: int, body: bytes) -> None:
 
 
 def _receive(stream: socket.socket) -> tuple[int, bytes]:
-    head = _exactly(stream, 4)
-    return head[3], _exactly(stream, struct.unpack("<I", head[:3] + b"\0")[0])
-
-
-def _exactly(stream: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        more = stream.recv(size - len(data))
-        if not more:
-            raise ConnectionError
-        data += more
-    return data
+    head = exactly(stream, 4)
+    return head[3], exactly(stream, struct.unpack("<I", head[:3] + b"\0")[0])

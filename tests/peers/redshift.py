@@ -11,10 +11,8 @@ import select
 import socket
 import ssl
 import struct
-import threading
-from contextlib import suppress
-from socketserver import BaseRequestHandler, ThreadingTCPServer
-from types import TracebackType
+
+from tests.peers.tcp import TcpServer, exactly
 
 ENCRYPT = struct.pack("!ii", 8, 80_877_103)
 PROTOCOL_3 = struct.pack("!i", 196_608)
@@ -24,7 +22,7 @@ REDSHIFT = b"8.0.2\0"
 PATIENCE = 10.0
 
 
-class Redshift:
+class Redshift(TcpServer):
     """
     Relay while the block lasts.
 
@@ -33,37 +31,21 @@ class Redshift:
     """
 
     def __init__(self, port: int, tls: ssl.SSLContext) -> None:
-        class Handler(BaseRequestHandler):
-            def handle(self) -> None:
-                with suppress(OSError):
-                    _relay(self.request, port, tls)
+        super().__init__()
+        self._to = port
+        self._tls = tls
 
-        self._server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    def __enter__(self) -> Redshift:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
+    def serve(self, client: socket.socket) -> None:
+        _relay(client, self._to, self._tls)
 
 
 def _relay(client: socket.socket, port: int, tls: ssl.SSLContext) -> None:
     client.settimeout(PATIENCE)
-    assert _exactly(client, 8) == ENCRYPT, "the driver asks for TLS first"
+    assert exactly(client, 8) == ENCRYPT, "the driver asks for TLS first"
     client.sendall(b"S")
     with tls.wrap_socket(client, server_side=True) as driver, socket.create_connection(("127.0.0.1", port)) as server:
-        (length,) = struct.unpack("!i", _exactly(driver, 4))
-        body = _exactly(driver, length - 4)
+        (length,) = struct.unpack("!i", exactly(driver, 4))
+        body = exactly(driver, length - 4)
         assert body[:4] == PROTOCOL_3
         words = body[4:].decode().split("\0")
         kept = [word for pair in zip(words[::2], words[1::2], strict=False) if pair[0] in KNOWN for word in pair]
@@ -96,14 +78,4 @@ def _answer(data: bytes, driver: ssl.SSLSocket) -> bytes:
         if code == b"S" and body.startswith(VERSION):
             body = VERSION + REDSHIFT
         driver.sendall(code + struct.pack("!i", len(body) + 4) + body)
-    return data
-
-
-def _exactly(stream: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        more = stream.recv(size - len(data))
-        if not more:
-            raise ConnectionError
-        data += more
     return data
