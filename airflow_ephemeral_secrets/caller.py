@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from airflow_ephemeral_secrets.errors import AccessDenied
@@ -88,6 +90,18 @@ class Caller(Struct, frozen=True, kw_only=True):
         if "{" not in template:
             return template
         return _PLACEHOLDER.sub(lambda match: self.fact(match[1]), template)
+
+    @property
+    def correlation_id(self) -> str | None:
+        """
+        Name this try of this task in 32 hex digits, fit for a W3C trace id; None without a Dag, run and task.
+
+        It is a hash of the facts and nothing else, so whoever knows them can join an audit line and a gateway's log.
+        """
+        if not (self.dag_id and self.run_id and self.task_id):
+            return None
+        facts = (self.dag_id, self.run_id, self.task_id, self.map_index, self.try_number)
+        return sha256(msgspec.json.encode(facts)).hexdigest()[:32]
 
     def stamp(self, attribution: Attribution) -> Mapping[str, str]:
         """List the facts that a credential of this attribution names; ``unknown`` where the caller lacks one."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import ValidationError, convert
+from msgspec.structs import replace
 
 from airflow_ephemeral_secrets.caller import FACTS, STAMPED, Attribution, Caller, Template
 from airflow_ephemeral_secrets.errors import AccessDenied
@@ -109,3 +112,14 @@ def test_nothing_is_proven_by_default() -> None:
     """What a worker tells about itself is claimed: a caller is an unknown script until somebody knows better."""
     assert Caller() == Caller(process="script", proven=())
     assert [getattr(Caller(), fact) for fact in FACTS] == [None] * 4
+
+
+def test_correlation_ids_name_one_try() -> None:
+    """Two tries, map indices or runs never share an id; it is a W3C trace id, and nobody has one outside of a task."""
+    base = Caller(process="task", dag_id="d", run_id="r", task_id="t", try_number=1, map_index=-1)
+    others = [replace(base, **{name: value}) for name, value in (("try_number", 2), ("map_index", 0), ("run_id", "s"))]
+    ids = {one.correlation_id for one in (base, *others)}
+
+    assert len(ids) == 4
+    assert all(re.fullmatch("[0-9a-f]{32}", str(one)) for one in ids)
+    assert Caller(process="script").correlation_id is None

@@ -41,18 +41,19 @@ class Body:
         if self._held:
             self._held.close()
 
-    def hold(self) -> Body:
+    def hold(self, most: int = LARGEST) -> Body:
         """
         Read all of it, so that it can be sent more than once.
 
-        :raises TooLarge: when it is over 5 GiB
+        :param most: bytes, 5 GiB unless said otherwise
+        :raises TooLarge: when there are more
         """
         if self._held is None:
             digest = sha256()
             self._held = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  # closed with the body
             for piece in self._pieces:
                 self.size += len(piece)
-                if self.size > LARGEST:
+                if self.size > most:
                     raise TooLarge
                 digest.update(piece)
                 self._held.write(piece)

@@ -2,6 +2,7 @@
 The loopback endpoint of this process: one server, started at its first use, that knows whom to let in.
 
 Whoever is given a route is given a capability for it, a random word that goes with each request in a header of its own.
+Clients of a desk cannot add a header: a desk has a path of its own, and its protocol's own way to prove the capability.
 The server speaks HTTP/1.1 (h11), one thread for a connection, on a free port of 127.0.0.1. It ends with the process.
 """
 
@@ -12,16 +13,13 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from socketserver import BaseRequestHandler, ThreadingTCPServer
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from airflow_ephemeral_secrets.live.body import Body
 from airflow_ephemeral_secrets.shapes.live import CAPABILITY, Route
-
-if TYPE_CHECKING:
-    import h11
 
 IDLE = 120.0
 MOST_CONNECTIONS = 128
@@ -34,7 +32,7 @@ class Asked(NamedTuple):
     A request as it came in.
 
     :param target: path and query, as they stand on the wire
-    :param headers: without those that belong to this hop, and without the capability
+    :param headers: without those that belong to this hop, and without the capability; for a desk, all of them
     """
 
     method: str
@@ -69,32 +67,54 @@ class Endpoint:
         self._mutex = threading.Lock()
         self._server: _Server | None = None
         self._faces: dict[str, Face] = {}
+        self._desks: dict[str, Face] = {}
         self._routes: dict[object, Route] = {}
 
-    def route(self, key: object, face: Face) -> Route:
+    def route(self, key: object, make: Callable[[], Face]) -> Route:
         """
         Open a route to a face, or give the one that is open.
 
         :param key: whoever asks for the same thing again gets the same route, and so the same connection
+        :param make: makes the face, where none is open
         """
         with self._mutex:
             if key not in self._routes:
-                self._server = self._server or _Server(self)
-                route = Route(f"http://127.0.0.1:{self._server.port}", secrets.token_urlsafe(32))
-                self._faces[route.capability] = face
-                self._routes[key] = route
+                route = self._routes[key] = Route(self._url(), secrets.token_urlsafe(32))
+                self._faces[route.capability] = make()
             return self._routes[key]
+
+    def desk(self, key: object, make: Callable[[str], Face]) -> Route:
+        """
+        Open a route to a desk, or give the one that is open: its URL has a path, by which it is found.
+
+        :param make: makes the desk, which itself demands the capability that it is given
+        """
+        with self._mutex:
+            if key not in self._routes:
+                name, capability = secrets.token_hex(8), secrets.token_urlsafe(32)
+                self._routes[key] = Route(f"{self._url()}/{name}", capability)
+                self._desks[name] = make(capability)
+            return self._routes[key]
+
+    def _url(self) -> str:
+        self._server = self._server or _Server(self)
+        return f"http://127.0.0.1:{self._server.port}"
 
     def face(self, capability: str) -> Face | None:
         """Find the face that a capability lets in to."""
         given = capability.encode()
         return next((face for known, face in self._faces.items() if hmac.compare_digest(known.encode(), given)), None)
 
+    def desk_at(self, target: str) -> Face | None:
+        """Find the desk that a path leads to."""
+        return self._desks.get(target.partition("?")[0].removeprefix("/").partition("/")[0])
+
     def close(self) -> None:
         """Stop serving."""
         with self._mutex:
             server, self._server = self._server, None
             self._faces.clear()
+            self._desks.clear()
             self._routes.clear()
         if server:
             server.stop()
@@ -107,6 +127,7 @@ class Endpoint:
                 self._server.socket.close()
         self._server = None
         self._faces = {}
+        self._desks = {}
         self._routes = {}
 
 
@@ -161,27 +182,28 @@ class _Connection(BaseRequestHandler):
         event = self._next()
         if not isinstance(event, h11.Request):
             return False
-        refusal, face = self._admit(event)
-        if face is None:
-            self._send(Answered(*refusal))
+        headers = [(name.decode(), value.decode("latin-1")) for name, value in event.headers.raw_items()]
+        target = event.target.decode("ascii", "replace")
+        given = {name.lower(): value for name, value in headers}
+        if refused := self._refused(given.get("host"), target):
+            self._send(refused)
             return False
-        announced = {name for name, _ in event.headers} & {b"content-length", b"transfer-encoding"}
-        with Body(self._content(), expected=bool(announced)) as body:
-            target = event.target.decode("ascii", "replace")
-            self._send(face.answer(Asked(event.method.decode(), target, _passed_on(event), body)))
+        if face := self.server.endpoint.face(given.get(CAPABILITY.lower(), "")):
+            headers = _passed_on(headers)
+        elif not (face := self.server.endpoint.desk_at(target)):
+            self._send(refusal(407, f"{CAPABILITY} is missing or wrong: ask with the connection that Airflow gave"))
+            return False
+        with Body(self._content(), expected=not {"content-length", "transfer-encoding"}.isdisjoint(given)) as body:
+            self._send(face.answer(Asked(event.method.decode(), target, headers, body)))
             body.drain()
         return bool(self._wire.our_state is h11.DONE and self._wire.their_state is h11.DONE)
 
-    def _admit(self, request: h11.Request) -> tuple[tuple[int, list[tuple[str, str]], Iterator[bytes]], Face | None]:
-        """Let in who asks this very host, and has the capability of a route."""
-        given = {name.decode(): value.decode("latin-1") for name, value in request.headers}
+    def _refused(self, host: str | None, target: str) -> Answered | None:
+        """Refuse whoever does not ask this very host for a path."""
         here = f":{self.server.port}"
-        if given.get("host") not in (f"127.0.0.1{here}", f"localhost{here}"):
-            return refusal(421, "this endpoint is for 127.0.0.1 only"), None
-        if not request.target.startswith(b"/"):
-            return refusal(400, "only paths are asked for here"), None
-        face = self.server.endpoint.face(given.get(CAPABILITY.lower(), ""))
-        return refusal(407, f"{CAPABILITY} is missing or wrong: ask with the connection that Airflow gave"), face
+        if host not in (f"127.0.0.1{here}", f"localhost{here}"):
+            return refusal(421, "this endpoint is for 127.0.0.1 only")
+        return None if target.startswith("/") else refusal(400, "only paths are asked for here")
 
     def _next(self) -> object:
         import h11
@@ -223,10 +245,9 @@ def end_to_end(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in headers if name.lower() not in HOP_BY_HOP | named]
 
 
-def _passed_on(request: h11.Request) -> list[tuple[str, str]]:
-    texts = [(name.decode(), value.decode("latin-1")) for name, value in request.headers.raw_items()]
+def _passed_on(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     ours = (CAPABILITY.lower(), "host", "expect")
-    return [(name, value) for name, value in end_to_end(texts) if name.lower() not in ours]
+    return [(name, value) for name, value in end_to_end(headers) if name.lower() not in ours]
 
 
 def refusal(status: int, why: str) -> Answered:

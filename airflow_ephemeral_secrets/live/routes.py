@@ -9,7 +9,7 @@ from airflow_ephemeral_secrets.live.origin import BearerOrigin, SigningOrigin
 from airflow_ephemeral_secrets.live.supply import Supply
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver
-from airflow_ephemeral_secrets.shapes.live import BearerFace, LiveFace, Route
+from airflow_ephemeral_secrets.shapes.live import BearerFace, LiveFace, Route, SigningFace
 
 
 def open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: LiveFace) -> Route:
@@ -23,13 +23,14 @@ def open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, fa
         raise AccessDenied(
             "it is live, and a process that parses Dags does not last", code="not_live_here", hint="asking in the task"
         )
-    key = recipe.lease_key(caller, recipe.facts(caller))
+    key = (resolver, name, recipe.lease_key(caller, recipe.facts(caller)))
     supply = Supply(resolver, recipe, name, caller)
-    return ENDPOINT.route((resolver, name, key), _made(face, supply, resolver))
-
-
-def _made(face: LiveFace, supply: Supply, resolver: Resolver) -> Face:
     network = resolver.config.network
-    if isinstance(face, BearerFace):
-        return BearerOrigin(face.upstream, supply, network, header=face.header, prefix=face.prefix)
-    return SigningOrigin(face.upstream, supply, network, service=face.service, region=face.region)
+
+    def make() -> Face:
+        if isinstance(face, BearerFace):
+            return BearerOrigin(face.upstream, supply, network, header=face.header, prefix=face.prefix)
+        assert isinstance(face, SigningFace)
+        return SigningOrigin(face.upstream, supply, network, service=face.service, region=face.region)
+
+    return ENDPOINT.route(key, make)

@@ -14,7 +14,7 @@ class Route(NamedTuple):
     """
     Where a place is, and what lets one in.
 
-    :param url: of the endpoint, without a path
+    :param url: of the endpoint, without a path; of a desk, with one
     """
 
     url: str
@@ -24,7 +24,11 @@ class Route(NamedTuple):
         return f"Route(url={self.url!r})"
 
 
-class BearerFace(Struct, frozen=True, kw_only=True):
+class LiveFace(Struct, frozen=True, kw_only=True):
+    """What a place on loopback has to be; ``live/routes.py`` makes it."""
+
+
+class BearerFace(LiveFace, frozen=True, kw_only=True):
     """
     An API, to which each request goes on with a fresh token.
 
@@ -38,7 +42,7 @@ class BearerFace(Struct, frozen=True, kw_only=True):
     prefix: str
 
 
-class SigningFace(Struct, frozen=True, kw_only=True):
+class SigningFace(LiveFace, frozen=True, kw_only=True):
     """
     An API of AWS, to which each request goes on signed (Signature Version 4).
 
@@ -49,6 +53,3 @@ class SigningFace(Struct, frozen=True, kw_only=True):
     upstream: str
     service: str
     region: str
-
-
-LiveFace = BearerFace | SigningFace

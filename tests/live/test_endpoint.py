@@ -69,7 +69,7 @@ def request(route: Route, *, target: str = "/x", host: str | None = None, capabi
 def test_who_is_let_in(endpoint: Endpoint, given: dict[str, str], status: str) -> None:
     """Only who asks this very host, for a path, with the capability of a route reaches what is behind it."""
     face = Echo()
-    route = endpoint.route("key", face)
+    route = endpoint.route("key", lambda: face)
     answer = request(route, **{name: value.replace("{port}", str(port(route))) for name, value in given.items()})
 
     assert answer.startswith(f"HTTP/1.1 {status} ")
@@ -77,14 +77,36 @@ def test_who_is_let_in(endpoint: Endpoint, given: dict[str, str], status: str) -
     assert route.capability not in answer
 
 
+class Desk(Echo):
+    """A desk that tells the capability it demands, and the host it was asked by."""
+
+    def answer(self, asked: Asked) -> Answered:
+        host = {name.lower(): value for name, value in asked.headers}["host"]
+        self.name = f"{self.name} {host}"
+        return super().answer(asked)
+
+
+def test_desks_have_paths(endpoint: Endpoint) -> None:
+    """A desk is found by its path, proves its clients itself, and is no face that another capability leads to."""
+    face, desk = endpoint.route("face", Echo), endpoint.desk("desk", Desk)
+    path = desk.url.removeprefix(face.url)
+    asked = say(face, f"GET {path}?x=1 HTTP/1.1\nHost: 127.0.0.1:{port(face)}\n\n")
+
+    assert asked.endswith(f"{desk.capability} 127.0.0.1:{port(face)}")
+    assert endpoint.desk("desk", Desk) == desk
+    assert request(face, target=path).endswith("echo")
+    assert request(face, target="/", capability=desk.capability).startswith("HTTP/1.1 407 ")
+    assert request(face, target=f"{path}x", capability="").startswith("HTTP/1.1 407 ")
+
+
 def test_each_capability_leads_to_its_own(endpoint: Endpoint) -> None:
     """Two routes share a server and nothing else; the same request gets the same route."""
-    one, other = endpoint.route("one", Echo("one")), endpoint.route("other", Echo("other"))
+    one, other = endpoint.route("one", lambda: Echo("one")), endpoint.route("other", lambda: Echo("other"))
 
     assert one.url == other.url
     assert request(one).endswith("one")
     assert request(other).endswith("other")
-    assert endpoint.route("one", Echo("never")) == one
+    assert endpoint.route("one", lambda: Echo("never")) == one
     assert request(one).endswith("one")
 
 
@@ -103,7 +125,7 @@ def test_each_capability_leads_to_its_own(endpoint: Endpoint) -> None:
 )
 def test_nonsense_is_dropped(endpoint: Endpoint, raw: str, capfd: pytest.CaptureFixture[str]) -> None:
     """What is not HTTP ends its own connection, says nothing anywhere, and the next client is served."""
-    route = endpoint.route("key", Echo())
+    route = endpoint.route("key", Echo)
     say(route, raw.replace("{port}", str(port(route))).replace("{capability}", f"{CAPABILITY}: {route.capability}"))
 
     assert request(route).startswith("HTTP/1.1 200 ")
@@ -112,7 +134,7 @@ def test_nonsense_is_dropped(endpoint: Endpoint, raw: str, capfd: pytest.Capture
 
 def test_connections_are_kept(endpoint: Endpoint) -> None:
     """Requests follow each other on one connection, also after a body that nobody read."""
-    route = endpoint.route("key", Echo())
+    route = endpoint.route("key", Echo)
     head = f"Host: 127.0.0.1:{port(route)}\n{CAPABILITY}: {route.capability}\n"
     answers = say(route, f"POST /a HTTP/1.1\n{head}Content-Length: 3\n\nxyzGET /b HTTP/1.1\n{head}\n")
 
@@ -127,7 +149,7 @@ def test_waits_for_no_body_that_waits_for_us(endpoint: Endpoint) -> None:
             asked.body.hold()
             return super().answer(asked)
 
-    route = endpoint.route("key", Holding())
+    route = endpoint.route("key", Holding)
     with socket.create_connection(("127.0.0.1", port(route)), timeout=10) as client:
         client.sendall(
             f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{port(route)}\r\n{CAPABILITY}: {route.capability}\r\n"
@@ -154,7 +176,7 @@ def test_nothing_starts_before_it_is_needed() -> None:
 def test_closes_for_good(endpoint: Endpoint) -> None:
     """Once closed, its port is closed, its thread gone and its capabilities are void."""
     before = threading.active_count()
-    route = endpoint.route("key", Echo())
+    route = endpoint.route("key", Echo)
     request(route)
     endpoint.close()
 
@@ -166,12 +188,12 @@ def test_closes_for_good(endpoint: Endpoint) -> None:
 
 def test_forked_child_starts_its_own(endpoint: Endpoint) -> None:
     """A child serves itself by a server of its own, and its parent's goes on undisturbed."""
-    route = endpoint.route("key", Echo("parent"))
+    route = endpoint.route("key", lambda: Echo("parent"))
     reader, writer = os.pipe()
     if not (child := os.fork()):
         try:
             endpoint.forked()
-            own = endpoint.route("key", Echo("child"))
+            own = endpoint.route("key", lambda: Echo("child"))
             ok = own != route and request(own).endswith("child") and request(route).endswith("parent")
             os.write(writer, b"1" if ok else b"0")
         finally:
