@@ -1,111 +1,15 @@
-"""
-Four gateways on loopback that enforce what the real ones enforce, and answer as they do.
-
-Each checks who calls, counts calls, and keeps an access log. Three of them issue the tokens that they check.
-"""
+"""Four gateways on loopback that enforce what the real ones enforce, and answer as they do."""
 
 from __future__ import annotations
 
-import base64
 import hmac
-import json
 import math
-import secrets
-import time
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
-from uuid import uuid4
+from contextlib import ExitStack
 
-from airflow_ephemeral_secrets.demo.api import ORDERS, POLL_SECONDS
-from airflow_ephemeral_secrets.demo.limits import Bucket, Window
+from airflow_ephemeral_secrets.demo.gateway import Asked, Gateway, Issuer, Reply
+from airflow_ephemeral_secrets.demo.limits import Bucket, Limit, Pause, Window
 from airflow_ephemeral_secrets.demo.signatures import Keys, fault
-
-TOKEN_LIFE = 900
-
-
-class Asked(NamedTuple):
-    """
-    A request as it came in.
-
-    :param headers: by their names in lower case
-    """
-
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class Reply(NamedTuple):
-    """What goes back: JSON, always."""
-
-    status: int
-    document: Any
-    headers: Mapping[str, str] = {}
-
-
-class Logged(NamedTuple):
-    """
-    A line of the access log.
-
-    :param moment: epoch seconds
-    :param request_id: the gateway's own, or the one that the client asked for
-    """
-
-    moment: float
-    method: str
-    path: str
-    status: int
-    request_id: str
-    correlation_id: str
-    traceparent: str
-
-
-class Gateway:
-    """Serve ``GET /orders`` on a free loopback port while the block lasts, to whoever may."""
-
-    def __init__(self) -> None:
-        self.log: list[Logged] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-
-    def __enter__(self) -> Any:
-        name = type(self).__name__
-        Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), name=name, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def statuses(self) -> list[int]:
-        """List what callers of the API got, in order."""
-        return [line.status for line in self.log]
-
-    def answer(self, asked: Asked) -> Reply:
-        """Answer one request, and log it unless it is one for a token."""
-        if asked.method == "POST" and (reply := self.token(asked)):
-            return reply
-        reply = self.refusal(asked) or _orders(asked)
-        request_id = asked.headers.get("x-amzn-requestid") or str(uuid4())
-        said = [asked.headers.get(name, "-") for name in ("x-correlation-id", "traceparent")]
-        path = urlsplit(asked.target).path
-        self.log.append(Logged(time.time(), asked.method, path, reply.status, request_id, *said))
-        return reply._replace(headers={**reply.headers, "x-amzn-RequestId": request_id})
-
-    def token(self, asked: Asked) -> Reply | None:
-        """Issue a token, where the gateway does and is asked to."""
-        return None
-
-    def refusal(self, asked: Asked) -> Reply | None:
-        """Say why a request is not let through, or nothing."""
-        raise NotImplementedError
 
 
 class ApiGateway(Gateway):
@@ -116,7 +20,7 @@ class ApiGateway(Gateway):
     :param plan: throttles
     """
 
-    def __init__(self, keys: Keys, plan: Bucket) -> None:
+    def __init__(self, keys: Keys, plan: Limit) -> None:
         super().__init__()
         self._keys = keys
         self._plan = plan
@@ -127,35 +31,6 @@ class ApiGateway(Gateway):
         return _amazon(429, "TooManyRequestsException", "Too Many Requests") if self._plan.wait() else None
 
 
-class Issuer(Gateway):
-    """
-    A gateway that issues the Bearer tokens that it checks, to a client with an id and a secret.
-
-    :param client_secret: of the client ``airflow``
-    """
-
-    def __init__(self, client_secret: str) -> None:
-        super().__init__()
-        self._basic = "Basic " + base64.b64encode(f"airflow:{client_secret}".encode()).decode()
-        self.issued: dict[str, float] = {}
-
-    def token(self, asked: Asked) -> Reply | None:
-        if not hmac.compare_digest(asked.headers.get("authorization", "").encode(), self._basic.encode()):
-            return Reply(401, {"error": "invalid_client"})
-        token = secrets.token_urlsafe(32)
-        self.issued[token] = time.time() + TOKEN_LIFE
-        return Reply(200, {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_LIFE})
-
-    def revoke(self) -> None:
-        """Take back every token."""
-        self.issued = dict.fromkeys(self.issued, 0.0)
-
-    def known(self, asked: Asked) -> bool:
-        """Say whether a request bears a living token."""
-        token = asked.headers.get("authorization", "").removeprefix("Bearer ")
-        return self.issued.get(token, 0.0) > time.time()
-
-
 class Apigee(Issuer):
     """
     Apigee: ``OAuthV2``, ``SpikeArrest`` and ``Quota``.
@@ -164,7 +39,7 @@ class Apigee(Issuer):
     :param quota: counts
     """
 
-    def __init__(self, client_secret: str, spikes: Bucket, quota: Window) -> None:
+    def __init__(self, client_secret: str, spikes: Limit, quota: Limit) -> None:
         super().__init__(client_secret)
         self._spikes = spikes
         self._quota = quota
@@ -187,7 +62,7 @@ class ApiManagement(Issuer):
     :param subscription_key: the one that it accepts
     """
 
-    def __init__(self, client_secret: str, subscription_key: str, rate: Window, quota: Window) -> None:
+    def __init__(self, client_secret: str, subscription_key: str, rate: Limit, quota: Limit) -> None:
         super().__init__(client_secret)
         self._key = subscription_key
         self._rate = rate
@@ -215,7 +90,7 @@ class ProtectedApi(Issuer):
     :param rate: limits
     """
 
-    def __init__(self, client_secret: str, rate: Window | Bucket) -> None:
+    def __init__(self, client_secret: str, rate: Limit) -> None:
         super().__init__(client_secret)
         self._rate = rate
 
@@ -225,11 +100,6 @@ class ProtectedApi(Issuer):
         if seconds := self._rate.wait():
             return Reply(429, {"errorCode": "E0000047"}, {"Retry-After": str(math.ceil(seconds))})
         return None
-
-
-def _orders(asked: Asked) -> Reply:
-    found = urlsplit(asked.target).path == "/orders"
-    return Reply(200, ORDERS) if found else Reply(404, {"message": "there is only /orders"})
 
 
 def _amazon(status: int, code: str, message: str) -> Reply:
@@ -244,26 +114,37 @@ def _azure(status: int, message: str) -> Reply:
     return Reply(status, {"statusCode": status, "message": message})
 
 
-def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1
+class Gateways:
+    """
+    All four, with limits that the example Dags meet.
 
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = gateway.answer(Asked(self.command, self.path, headers, body))
-            content = json.dumps(reply.document).encode()
-            self.send_response(reply.status)
-            given = {"Content-Type": "application/json", **reply.headers, "Content-Length": str(len(content))}
-            for name, value in given.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
+    :param client_secret: with which tokens are asked for
+    :param keys: finds the session credentials that AWS knows
+    """
 
-        do_GET = do_POST = answer
+    def __init__(self, client_secret: str, subscription_key: str, keys: Keys) -> None:
+        self.client_secret = client_secret
+        self.subscription_key = subscription_key
+        self.issuers: Mapping[str, Issuer] = {
+            "apigee": Apigee(client_secret, Bucket(2, 1), Window(100, 60.0)),
+            "api_management": ApiManagement(client_secret, subscription_key, Window(100, 1.0), Pause(3.0)),
+            "okta": ProtectedApi(client_secret, Pause(3.0)),
+        }
+        self.by_name: Mapping[str, Gateway] = {"api_gateway": ApiGateway(keys, Pause(1.0)), **self.issuers}
+        self._running = ExitStack()
 
-        def log_message(self, *_: object) -> None:
-            """Keep the terminal for the story."""
+    def __enter__(self) -> Gateways:
+        for gateway in self.by_name.values():
+            self._running.enter_context(gateway)
+        return self
 
-    return Handler
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def issued(self) -> dict[str, str]:
+        """Name every token that was issued."""
+        return {
+            f"token {number} of {name}": token
+            for name, issuer in self.issuers.items()
+            for number, token in enumerate(issuer.issued)
+        }

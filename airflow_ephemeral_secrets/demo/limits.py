@@ -1,4 +1,4 @@
-"""The limits of gateways: a bucket of tokens, and a number of calls in each window of time."""
+"""The limits of gateways: a bucket of tokens, a number of calls in each window of time, a pause."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import math
 import time
 from collections.abc import Callable
 from threading import Lock
+from typing import Protocol
+
+
+class Limit(Protocol):
+    """What lets a call through, or says when."""
+
+    def wait(self) -> float:
+        """Let one through and give 0, or give the seconds until it is worth trying again."""
 
 
 class Bucket:
@@ -24,7 +32,6 @@ class Bucket:
         self._held, self._since = burst, now()
 
     def wait(self) -> float:
-        """Take one and give 0, or give the seconds until there is one."""
         with self._mutex:
             now = self._now()
             self._held = min(self._burst, self._held + (now - self._since) * self._rate)
@@ -52,7 +59,6 @@ class Window:
         self._left = 0
 
     def wait(self) -> float:
-        """Take one and give 0, or give the seconds until the next window."""
         with self._mutex:
             now = self._now()
             if now >= self._began + self._seconds:
@@ -61,3 +67,24 @@ class Window:
                 self._left -= 1
                 return 0.0
             return self._began + self._seconds - now
+
+
+class Pause:
+    """
+    Let nobody through for some seconds from the first call on, as when others have used up what there was.
+
+    :param seconds: of the pause
+    """
+
+    def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._now = now
+        self._mutex = Lock()
+        self._ends: float | None = None
+
+    def wait(self) -> float:
+        with self._mutex:
+            now = self._now()
+            if self._ends is None:
+                self._ends = now + self._seconds
+            return max(0.0, self._ends - now)
