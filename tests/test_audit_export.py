@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -52,8 +53,7 @@ def test_line_reaches_a_port(family: str) -> None:
 def test_daemon_that_is_stuck_is_not_waited_for(tmp_path: Path) -> None:
     """A daemon that reads nothing costs lines, and no time."""
     with closing(Syslog(str(tmp_path / "log"), "user")) as syslog, pytest.raises(BlockingIOError):
-        for _ in range(10_000):
-            syslog.write(LINE * 50)
+        deque((syslog.write(LINE * 50) for _ in range(10_000)), maxlen=0)
 
 
 def test_daemon_that_comes_late_is_found(tmp_path: Path) -> None:
