@@ -111,6 +111,7 @@ def assume(
         endpoint_url=endpoint_url,
         network=minting.network,
         deadline=minting.deadline,
+        stamp=minting.stamp,
     )
     return granted(sts.call("assume_role", f"sts:AssumeRole of {request['RoleArn']}", **request), request, minting)
 
