@@ -13,7 +13,7 @@ from airflow_ephemeral_secrets.audit_line import AuditEvent, encoded, here, mome
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import Clock, Instant
 from airflow_ephemeral_secrets.credential import Credential
-from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError, SourceRefused, SourceUnavailable
+from airflow_ephemeral_secrets.errors import AccessDenied, SourceRefused, SourceUnavailable
 from airflow_ephemeral_secrets.leases.cache import Held
 from airflow_ephemeral_secrets.leases.lease import lease_id
 from airflow_ephemeral_secrets.recipe import Recipe
@@ -65,7 +65,7 @@ class Audit:
         start = self._clock.now()
         try:
             yield event
-        except EphemeralSecretsError as error:
+        except Exception as error:
             denied = isinstance(error, AccessDenied)
             told = {"outcome": "deny" if denied else "fail", **of_error(error)}
             self._telemetry.count("lookup.denied" if denied else "lookup.failed", event.tags())
@@ -97,9 +97,9 @@ class Audit:
         with self._telemetry.span(SPAN, tags) as note:
             try:
                 yield got
-            except EphemeralSecretsError as error:
+            except Exception as error:
                 told = {"outcome": "fail", **of_error(error), **event.stamp()}
-                note("code", error.code)
+                note("code", told["code"])
                 self._telemetry.count(f"mint.{_class(error)}", tags)
                 self._write("mint", event, start, lambda: told, logging.INFO)
                 raise
@@ -155,7 +155,7 @@ class Audit:
         return True
 
 
-def _class(error: EphemeralSecretsError) -> str:
+def _class(error: Exception) -> str:
     if isinstance(error, SourceUnavailable):
         return "unavailable"
     return "refused" if isinstance(error, SourceRefused) else "failed"

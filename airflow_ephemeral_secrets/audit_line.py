@@ -117,8 +117,10 @@ def of_credential(credential: Credential) -> dict[str, Any]:
     return told
 
 
-def of_error(error: EphemeralSecretsError) -> dict[str, Any]:
-    """Say why not."""
+def of_error(error: Exception) -> dict[str, Any]:
+    """Say why not; of an error that is not ours, whose text may hold anything, no more than its type."""
+    if not isinstance(error, EphemeralSecretsError):
+        return {"code": "unexpected", "reason": f"{type(error).__name__} was raised", "request_id": None}
     return {
         "code": error.code,
         "reason": str(error),

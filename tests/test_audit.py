@@ -114,6 +114,17 @@ def test_refusals_leave_a_line(
     assert "lease_id" not in last
 
 
+def test_error_of_others_leaves_its_type(tmp_path: Path) -> None:
+    """A source that raises what is none of our errors leaves lines too, with its type and nothing of its text."""
+    file = tmp_path / "audit.jsonl"
+    with pytest.raises(SourceFailed):
+        resolver(audit=file, raises=ValueError("canary")).connection("api", CALLER)
+    told = [(line["event"], line["outcome"], line["code"]) for line in lines(file)]
+    assert told == [("mint", "fail", "unexpected"), ("lookup", "fail", "unexpected")]
+    assert "ValueError" in file.read_text()
+    assert "canary" not in file.read_text()
+
+
 def test_aws_access_key_id_is_named(tmp_path: Path) -> None:
     """For AWS the access key id is in the line, since CloudTrail records it."""
     file = tmp_path / "audit.jsonl"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,16 +16,18 @@ from airflow_ephemeral_secrets.demo.airflow import Airflow
 from airflow_ephemeral_secrets.demo.api import OrdersApi
 from tests.airflow.bad_sts import bad_sts
 from tests.airflow.dags.fail_closed import CASES
+from tests.airflow.sinks import Listening
 
 DAGS = Path(__file__).parent / "dags"
 TOKEN = "canary/token+with=odd&characters/Q7d9Xw2L"
 PASSWORD = "canary password/with+odd=characters"
+AUDIT = "audit.jsonl"
 DECOY = "decoy.example.com"
 BACKEND = "airflow_ephemeral_secrets.EphemeralSecretsBackend"
 OWNED = [*(f"case_{case}" for case in CASES), "case_parse", "case_broken", "case_server"]
 
 
-def config(sts: str, api: str) -> str:
+def config(sts: str, api: str, audit: Path) -> str:
     """A configuration in which every ``case_`` connection fails in its own way."""
 
     def role(endpoint: str, name: str = "reader") -> dict[str, str]:
@@ -54,6 +57,7 @@ def config(sts: str, api: str) -> str:
             },
             "connections": {
                 "api": {"source": "api", "shape": "http", "host": api},
+                "who_*": {"source": "api", "shape": "http", "host": api},
                 "keys": {
                     "source": "login",
                     "shape": "fields",
@@ -79,6 +83,7 @@ def config(sts: str, api: str) -> str:
             },
             "variables": {"API_TOKEN": {"source": "api", "value": "{token}"}},
             "network": {"deadline": "3s"},
+            "audit": {"file": str(audit)},
         }
     )
 
@@ -88,11 +93,13 @@ class Run(NamedTuple):
     An Airflow in which all Dags have run, and what was seen while its configuration was still good.
 
     :param import_errors: of the Dag files
+    :param counted: what StatsD heard
     :param server: what ``airflow connections get`` said, which speaks as the API server does
     """
 
     airflow: Airflow
     import_errors: list[str]
+    counted: list[bytes]
     server: subprocess.CompletedProcess[str]
 
 
@@ -111,25 +118,38 @@ def run() -> Iterator[Run]:
             "AWS_EC2_METADATA_DISABLED": "true",
             **{f"AIRFLOW_CONN_{conn_id.upper()}": decoy for conn_id in [*OWNED, "not_ours"]},
         }
-        real = stack.enter_context(Airflow([DAGS], environment=environment, triggerer=True, parallelism=4))
+        listening = stack.enter_context(Listening())
+        options = {"metrics": listening.options["metrics"]}
+        real = stack.enter_context(
+            Airflow([DAGS], environment=environment, options=options, triggerer=True, parallelism=4)
+        )
         path = real.home / "ephemeral.yaml"
-        path.write_text(config(sts, api.url))
+        path.write_text(config(sts, api.url, real.home / AUDIT))
         kwargs = json.dumps({"config_file": path.name})
         real.start({"secrets": {"backend": BACKEND, "backend_kwargs": kwargs}})
         _import_decoys(real)
-        real.wait(["fail_closed", "granted"], timeout=120, parsed=False)
+        real.wait(["fail_closed", "granted", "contexts"], timeout=150, parsed=False)
+        _await_callback(real)
         import_errors = real.metadata.import_errors()
         server = real.run("connections", "get", "case_server", "--output", "json")
         path.write_text(path.read_text().replace('"version": 1', '"version": 1, "conections": {}'))
         real.run("dags", "trigger", "broken_config")
         real.wait(["broken_config"], timeout=60, parsed=False)
-        yield Run(real, import_errors, server)
+        yield Run(real, import_errors, listening.packets, server)
 
 
 @pytest.fixture(scope="session")
 def airflow(run: Run) -> Airflow:
     """The Airflow of that run."""
     return run.airflow
+
+
+def _await_callback(real: Airflow) -> None:
+    """Wait for the Dag processor, which runs the callbacks of a Dag when it comes to it."""
+    for _ in range(300):
+        if b"who_dag_callback" in (real.home / AUDIT).read_bytes():
+            return
+        time.sleep(0.2)
 
 
 def _import_decoys(real: Airflow) -> None:
