@@ -7,7 +7,7 @@ import stat
 
 from airflow_ephemeral_secrets.clock import Clock
 
-SLOW = 1.0
+SLOW = 5.0
 REST = 60.0
 LOOKS = 3
 
@@ -18,7 +18,7 @@ class AuditFile:
     """
     Append lines to a file, which is opened for each: so it may be rotated at any time, and no lock is needed.
 
-    After a write that took over a second the file rests for a minute: a file system that has become slow costs lines
+    After a write that took over five seconds the file rests for a minute: a file system that has become slow costs lines
     and not lookups.
 
     :param path: the file, created 0600; a link, a pipe or a device is refused

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from airflow_ephemeral_secrets.audit import Audit
-from airflow_ephemeral_secrets.audit_file import AuditFile
+from airflow_ephemeral_secrets.audit_file import SLOW, AuditFile
 from airflow_ephemeral_secrets.audit_line import LONGEST
 from airflow_ephemeral_secrets.caller import Caller, stamp_id
 from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK
@@ -240,12 +240,12 @@ def test_torn_line_spoils_no_other(tmp_path: Path) -> None:
 
 
 def test_slow_file_rests(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """After a write that took over a second the file is left alone for a minute."""
+    """After a write that took over five seconds the file is left alone for a minute."""
 
     class Slow(AuditFile):
         def _append(self, line: bytes) -> None:
             super()._append(line)
-            clock.advance(1.5)
+            clock.advance(SLOW + 1)
 
     file, clock = tmp_path / "audit.jsonl", FakeClock()
     slow = Slow(str(file), clock)
