@@ -18,8 +18,8 @@ class AuditFile:
     """
     Append lines to a file, which is opened for each: so it may be rotated at any time, and no lock is needed.
 
-    After a write that took over five seconds the file rests for a minute: a file system that has become slow costs lines
-    and not lookups.
+    After a write that took over five seconds the file rests for a minute: a file system that has become slow costs
+    lines and not lookups.
 
     :param path: the file, created 0600; a link, a pipe or a device is refused
     :param clock: says how long a write took

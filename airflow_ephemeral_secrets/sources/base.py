@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta, Struct
 
-from airflow_ephemeral_secrets import __version__
 from airflow_ephemeral_secrets.caller import Attribution, Caller, stamp_id
 from airflow_ephemeral_secrets.clock import Deadline, Duration, Instant, seconds
 from airflow_ephemeral_secrets.credential import Credential
@@ -49,8 +48,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def user_agent(stamp: Mapping[str, str] = {}) -> str:
     """Say who sends a request: this package and, where it is made for a caller that is named, the ``stamp_id``."""
-    name = f"airflow-ephemeral-secrets/{__version__}"
-    return f"{name} stamp/{stamp_id(stamp)}" if stamp else name
+    return f"airflow-ephemeral-secrets stamp/{stamp_id(stamp)}" if stamp else "airflow-ephemeral-secrets"
 
 
 class Minting(Struct, frozen=True, kw_only=True):
