@@ -20,7 +20,7 @@ PACKAGES = (
 """What kinds of sources and secret references need, with the extra that brings it."""
 
 OURS = "airflow-ephemeral-secrets"
-GROUPS = ("apache_airflow_provider",)
+GROUPS = ("apache_airflow_provider", "airflow.plugins")
 FLOORS = (("apache-airflow-core", "3.2.2"), ("apache-airflow-task-sdk", "1.2.2"))
 """The first releases that stop at a backend's denial."""
 
