@@ -4,6 +4,7 @@
 
 const SOON = 300;
 const NAMES = ["dag_id", "run_id", "task_id", "map_index", "conn_id", "lease_id", "outcome", "hours"];
+const NAMED = { dag_id: "Dag", run_id: "run", task_id: "task", conn_id: "connection", lease_id: "lease" };
 const form = document.getElementById("filters");
 let ahead = 0;
 
@@ -67,6 +68,7 @@ function narrow(name, value) {
 
 async function load() {
   const [leases, events] = await Promise.all([get("leases"), get(`events?${given()}`)]);
+  document.body.classList.toggle("one-task", ["dag_id", "run_id", "task_id"].every((name) => given().get(name)));
   const known = new Map(events.events.filter((one) => one.lease_id && one.source).map((one) => [one.lease_id, one]));
   ahead = leases.now === undefined ? 0 : leases.now - Date.now() / 1000;
   showLeases(leases, known);
@@ -85,21 +87,26 @@ async function get(path) {
 }
 
 function showLeases(told, known) {
-  text("lease-count", told.leases.length || "");
+  const filtered = given().size > 0;
+  const leases = told.leases.filter((lease) => !filtered || known.has(lease.lease_id));
+  text("lease-count", leases.length || "");
+  const which = filtered ? "Those of the lines below that are held" : "Held";
   note(
     "leases-note",
     told.problem,
     told.store
-      ? `Held on ${told.host} by user ${told.user}, in ${told.store}. Workers on other hosts hold their own: airflow-ephemeral leases shows them there.`
+      ? `${which} on ${told.host} by user ${told.user}, in ${told.store}. Workers on other hosts hold their own.`
       : "",
   );
   rows(
     "leases",
-    told.leases.map((lease) => {
+    leases.map((lease) => {
       const seen = known.get(lease.lease_id);
+      const who = wide("");
+      who.append(principal(lease.principal));
       return [
         countdown(lease.expires_at),
-        wide(lease.principal),
+        who,
         cell(seen?.source),
         cell(seen?.recipe),
         cell(lease.kind),
@@ -107,14 +114,15 @@ function showLeases(told, known) {
         link(lease.lease_id, "lease_id"),
       ];
     }),
-    "No leases here.",
+    filtered ? "None of them is held here." : "This host holds no lease.",
   );
 }
 
 function showEvents(told) {
-  text("event-count", told.events.length ? `${told.events.length}${told.left_out ? ` newest of ${told.events.length + told.left_out}` : ""}` : "");
+  const shown = told.events.length;
+  text("event-count", told.left_out ? `the newest ${shown} of ${shown + told.left_out}` : shown || "");
   note("events-note", told.problem ?? ship(told), told.files ? `From ${told.files}.` : "");
-  rows("events", told.events.map(event), "Nothing that fits.");
+  rows("events", together(told.events).map(event), "Nothing that fits.");
 }
 
 /** Say how the workers' files get here, where there are none. */
@@ -126,40 +134,84 @@ function ship(told) {
   return `${here}\nWorkers write theirs on their own hosts. Ship them (Fluent Bit, Vector, rsync) or share a volume, and name the directory here:\n[ephemeral_secrets] audit_files = /var/log/airflow/ephemeral-audit`;
 }
 
+/** Count what happened again and again instead of repeating it. */
+function together(events) {
+  const found = [];
+  for (const one of events) {
+    const last = found.at(-1);
+    const same = JSON.stringify([one.event, one.outcome, one.conn_id, one.caller, one.reason, one.lease_id, one.origin]);
+    if (last?.same === same) last.times += 1;
+    else found.push({ ...one, same, times: 1 });
+  }
+  return found;
+}
+
 function event(one) {
-  const what = one.reason ? `${one.code}: ${one.reason}` : [one.source, one.principal].filter(Boolean).join(" as ");
   return [
-    cell(new Date(one.time * 1000).toISOString().replace("T", " ").slice(0, 23), "time"),
+    moment(one.time),
     outcome(one),
     link(one.conn_id, "conn_id"),
     caller(one.caller),
-    wide(what + (one.request_id && !one.reason ? ` (request id ${one.request_id})` : "")),
+    what(one),
     one.outcome === "grant" && one.expires_at ? countdown(one.expires_at) : cell(""),
-    cell(one.event === "lookup" ? one.from : one.event),
+    cell(one.event === "lookup" ? one.origin : one.event, "muted"),
     cell(one.duration_ms === null ? "" : one.duration_ms.toFixed(1), "number"),
     link(one.lease_id, "lease_id"),
   ];
 }
 
+function moment(seconds) {
+  const [day, time] = new Date(seconds * 1000).toISOString().split("T");
+  const made = cell(time.slice(0, 12), "time");
+  made.append(document.createElement("br"), element("span", day, "muted small"));
+  return made;
+}
+
 function outcome(one) {
   const made = cell("");
-  made.append(element("span", one.outcome ?? one.event, `tag ${["grant", "deny", "fail"].includes(one.outcome) ? one.outcome : "muted"}`));
+  const known = ["grant", "deny", "fail"].includes(one.outcome);
+  made.append(element("span", one.outcome ?? one.event, `tag ${known ? one.outcome : "muted"}`));
+  if (one.times > 1) made.append(element("span", ` ×${one.times}`, "muted"));
   return made;
 }
 
-function caller(who) {
+/** Say whom a grant made the caller, or why there was none. */
+function what(one) {
   const made = wide("");
-  const parts = ["dag_id", "task_id", "run_id"].filter((name) => who[name]);
-  for (const name of parts) {
-    made.append(linked(who[name], name), element("span", name === "task_id" ? extra(who) : " ", "muted"));
+  if (one.reason) {
+    made.append(element("span", one.code, "id bad"), ` ${one.reason}`);
+    return made;
   }
-  if (!parts.length) made.append(element("span", `unknown (${who.process ?? "?"})`, "muted"));
+  made.append(element("span", one.source ?? "", "muted"), " ", principal(one.principal));
+  if (one.request_id) made.title = `request id ${one.request_id}`;
   return made;
 }
 
-function extra(who) {
-  const mapped = who.map_index !== null && who.map_index >= 0 ? `[${who.map_index}]` : "";
-  return `${mapped}${who.try_number === null ? "" : ` try ${who.try_number}`} `;
+/** Leave out of an ARN what is the same in all of them; the whole of it is one hover away. */
+function principal(whole) {
+  const made = element("span", (whole ?? "").replace(/^arn:[^:]*:[^:]*:[^:]*:[^:]*:/, ""));
+  if (whole) made.title = whole;
+  return made;
+}
+
+/** Name the task, and its run below. */
+function caller(who) {
+  const made = cell("", "caller");
+  if (!who.dag_id) {
+    made.append(element("span", who.process ? `unknown, in a ${who.process} process` : "", "muted"));
+    return made;
+  }
+  made.append(linked(who.dag_id, "dag_id"));
+  if (who.task_id) {
+    const mapped = who.map_index !== null && who.map_index >= 0 ? `[${who.map_index}]` : "";
+    made.append(" › ", linked(who.task_id, "task_id"), element("span", mapped + tried(who), "muted"));
+  }
+  if (who.run_id) made.append(document.createElement("br"), linked(who.run_id, "run_id", "small"));
+  return made;
+}
+
+function tried(who) {
+  return who.try_number > 1 ? ` try ${who.try_number}` : "";
 }
 
 function countdown(moment) {
@@ -203,14 +255,14 @@ function note(id, problem, otherwise) {
 
 function link(value, name) {
   const made = cell("");
-  if (value) made.append(linked(value, name));
+  if (value) made.append(linked(value, name, name === "lease_id" ? "id" : ""));
   return made;
 }
 
-function linked(value, name) {
-  const made = element("button", value, name === "lease_id" ? "link id" : "link");
+function linked(value, name, kind = "") {
+  const made = element("button", value, `link ${kind}`);
   made.type = "button";
-  made.title = `only this ${name.replace("_id", "")}`;
+  made.title = `only this ${NAMED[name]}`;
   made.addEventListener("click", () => narrow(name, value));
   return made;
 }
