@@ -13,7 +13,7 @@ import msgspec
 from airflow_ephemeral_secrets import _airflow, _settings, timeline
 from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK
 from airflow_ephemeral_secrets.errors import ConfigError, EphemeralSecretsError
-from airflow_ephemeral_secrets.installation import Installation, installation
+from airflow_ephemeral_secrets.installation import Installation
 from airflow_ephemeral_secrets.leases.lease import Lease
 from airflow_ephemeral_secrets.timeline import Line, Wanted
 
@@ -102,14 +102,17 @@ def audit_files() -> str | None:
 
 def _installation() -> Installation:
     """
-    Open the configuration that a worker would use.
+    Open the configuration that a worker would use, as it is now.
 
-    :raises ConfigError: when Airflow's settings name none
+    :raises ConfigError: when Airflow's settings name none, or it cannot be used
     """
     setting = _settings.worker()
     if setting is None or not setting.ours:
         raise ConfigError("Airflow's settings", ["they name no EphemeralSecretsBackend on this host"])
-    return installation(setting.kwargs, _airflow.home(), _airflow.remote_log_conn_id)
+    found = Installation(setting.kwargs, _airflow.home(), _airflow.remote_log_conn_id)
+    if found.error:
+        raise found.error
+    return found
 
 
 def _lease(lease: Lease) -> dict[str, Any]:
