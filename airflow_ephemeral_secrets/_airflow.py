@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
+from airflow_ephemeral_secrets import _settings
 from airflow_ephemeral_secrets.caller import Caller, Process, run_type
 from airflow_ephemeral_secrets.masking import Masks, compact
 
@@ -23,65 +23,10 @@ def home() -> str:
 
 def remote_log_conn_id() -> str | None:
     """Find the connection of remote logging, where it is switched on."""
-    from airflow.sdk.configuration import conf
-
+    conf = _settings.load()
     if not conf.getboolean("logging", "remote_logging", fallback=False):
         return None
     return conf.get("logging", "remote_log_conn_id", fallback=None) or None
-
-
-class Setting(NamedTuple):
-    """
-    A secrets backend as Airflow's settings name it.
-
-    :param section: ``workers`` or ``secrets``
-    :param path: the class
-    :param kwargs: what it is built with; empty where they could not be parsed
-    :param faulty: whether they could not
-    """
-
-    section: str
-    path: str
-    kwargs: Mapping[str, Any]
-    faulty: bool
-
-    @property
-    def ours(self) -> bool:
-        return self.path.startswith("airflow_ephemeral_secrets.")
-
-
-def option(section: str, key: str) -> str | None:
-    """Read one of Airflow's settings."""
-    from airflow.sdk.configuration import conf
-
-    value: str | None = conf.get(section, key, fallback=None)
-    return value
-
-
-def server_setting() -> Setting | None:
-    """Read ``[secrets] backend``."""
-    return _setting("secrets", "backend", "backend_kwargs")
-
-
-def worker_setting() -> Setting | None:
-    """Read ``[workers] secrets_backend``, or what a worker uses where it is not set."""
-    return _setting("workers", "secrets_backend", "secrets_backend_kwargs") or server_setting()
-
-
-def _setting(section: str, key: str, kwargs_key: str) -> Setting | None:
-    from airflow.sdk.configuration import conf
-
-    path = conf.get(section, key, fallback=None)
-    if not path:
-        return None
-    try:
-        kwargs = json.loads(conf.get(section, kwargs_key, fallback=None) or "{}")
-    except ValueError:
-        kwargs = None
-    faulty = not isinstance(kwargs, dict)
-    prefix = f"AIRFLOW__{section}__{kwargs_key.removesuffix('s')}__".upper()
-    overrides = {name[len(prefix) :].lower(): value for name, value in os.environ.items() if name.startswith(prefix)}
-    return Setting(section, path, {**({} if faulty else kwargs), **overrides}, faulty)
 
 
 def mask(masks: Masks) -> None:

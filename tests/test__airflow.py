@@ -111,32 +111,6 @@ def test_team_that_airflow_names_is_proven(monkeypatch: pytest.MonkeyPatch) -> N
     assert _airflow.caller().proven == ()
 
 
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, None),
-        ({"SECRETS__BACKEND": "x.Y", "SECRETS__BACKEND_KWARGS": '{"a": 1}'}, ("secrets", "x.Y", {"a": 1}, False)),
-        (
-            {
-                "SECRETS__BACKEND": "x.Y",
-                "WORKERS__SECRETS_BACKEND": "airflow_ephemeral_secrets.EphemeralSecretsBackend",
-                "WORKERS__SECRETS_BACKEND_KWARGS": "not json",
-                "WORKERS__SECRETS_BACKEND_KWARG__CONFIG_FILE": "/a",
-            },
-            ("workers", "airflow_ephemeral_secrets.EphemeralSecretsBackend", {"config_file": "/a"}, True),
-        ),
-    ],
-)
-def test_worker_setting(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: tuple[Any, ...] | None
-) -> None:
-    """The workers' setting wins over the servers'; bad JSON and per-key variables are read as Airflow reads them."""
-    for name, value in environment.items():
-        monkeypatch.setenv(f"AIRFLOW__{name}", value)
-    setting = _airflow.worker_setting()
-    assert setting == (_airflow.Setting(*expected) if expected else None)
-
-
 def test_remote_log_conn_id(monkeypatch: pytest.MonkeyPatch) -> None:
     """The remote-logging connection counts only where remote logging is on."""
     monkeypatch.setenv("AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID", "logs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from airflow_ephemeral_secrets import _airflow
+from airflow_ephemeral_secrets import _airflow, _settings
 from airflow_ephemeral_secrets.caller import Caller, run_type
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.installation import Installation
@@ -23,9 +23,10 @@ def installation(args: argparse.Namespace) -> Installation:
     if args.config:
         found = Installation({"config_file": os.path.abspath(args.config)}, _airflow.home(), lambda: None)
     else:
-        setting = _airflow.worker_setting()
+        setting = _settings.worker()
         if setting is None or not setting.ours:
-            raise ConfigError("Airflow's settings", [UNSET])
+            named = f"they name {setting.path}" if setting else "they name no backend"
+            raise ConfigError("Airflow's settings", [f"{UNSET}; {named}"])
         found = Installation(setting.kwargs, _airflow.home(), _airflow.remote_log_conn_id)
     if found.error:
         raise found.error

@@ -83,6 +83,22 @@ def test_mint(capsys: pytest.CaptureFixture[str], file: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("conn_id", "told"),
+    [
+        ("api", "asks nobody else; without this recipe: the environment variable AIRFLOW_CONN_API, which is set here"),
+        ("other", "asks the API server: its environment and the metadata database"),
+    ],
+)
+def test_explain_tells_who_else_there_is(
+    capsys: pytest.CaptureFixture[str], file: Path, monkeypatch: pytest.MonkeyPatch, conn_id: str, told: str
+) -> None:
+    """The last step is who would answer if this backend did not."""
+    monkeypatch.setenv("AIRFLOW_CONN_API", "http://decoy.example.com")
+    _, out, _ = run(capsys, "explain", conn_id, "--config", str(file))
+    assert out.splitlines()[-1].split(maxsplit=2)[2] == told
+
+
+@pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["somebody_elses"], "no recipe owns 'somebody_elses'"),
