@@ -54,6 +54,13 @@ async def amask(masks: Masks) -> None:
             await comms.asend(_message(masks))
 
 
+def redact(value: Any) -> Any:
+    """Put the masks of this process over a text, or all texts of a structure."""
+    from airflow.sdk._shared.secrets_masker import redact as masked
+
+    return masked(value)
+
+
 def unmask(texts: list[str]) -> None:
     """Take the patterns of dead secrets out of the masker of this process."""
     masker = _masker()

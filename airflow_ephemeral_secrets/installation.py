@@ -95,6 +95,11 @@ class Installation:
                 self._resolver = self._build(self._config, shared=True)
             return self._resolver
 
+    @property
+    def resolving(self) -> Resolver | None:
+        """What has resolved something in this process, if anything has."""
+        return self._resolver
+
     def forked(self) -> None:
         """Start anew in a forked child, keeping the parsed configuration."""
         self._mutex = threading.RLock()
@@ -206,6 +211,12 @@ def installation(
         if key not in _installations:
             _installations[key] = Installation(kwargs, home, remote_log_conn_id, telemetry)
         return _installations[key]
+
+
+def resolvers() -> list[Resolver]:
+    """List what has resolved something in this process."""
+    with _mutex:
+        return [known.resolving for known in _installations.values() if known.resolving]
 
 
 def _forked() -> None:

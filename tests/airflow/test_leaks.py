@@ -33,7 +33,8 @@ TOKEN, CLIENT_SECRET, PASSWORD = (f"{secrets.token_urlsafe(24)}/with+odd=charact
 API_TOKEN = "of-no-interest-here"
 GRANT = json.dumps({"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}).encode()
 BACKEND = "airflow_ephemeral_secrets.EphemeralSecretsBackend"
-STEPS = ("call", "call_deferred", "sense", "sense_deferred", "list", "query", "careless")
+BUSY = reply(b'{"token": "of no interest"}', status=429, Retry_After="2")
+STEPS = ("call", "call_deferred", "gateway", "sense", "sense_deferred", "list", "query", "careless")
 
 
 class Run(NamedTuple):
@@ -41,14 +42,16 @@ class Run(NamedTuple):
     An Airflow in which all ran.
 
     :param found: who was found where: by the name of the secret, the places
+    :param waited: what was stored while tasks waited in the triggerer
     """
 
     airflow: Airflow
     found: dict[str, set[str]]
     minted: dict[str, str]
+    waited: list[str]
 
 
-def config(folder: Path, store: Path, aws: Cloud, token_url: str, api: str, database: Database) -> str:
+def config(folder: Path, store: Path, aws: Cloud, token_url: str, api: str, busy: str, database: Database) -> str:
     (folder / "client-secret").write_text(CLIENT_SECRET)
     (folder / "password").write_text(database.password)
     return json.dumps(
@@ -72,6 +75,7 @@ def config(folder: Path, store: Path, aws: Cloud, token_url: str, api: str, data
             },
             "connections": {
                 "orders": {"source": "orders", "shape": "http", "host": api},
+                "busy": {"source": "orders", "shape": "http", "host": busy},
                 "lake": {
                     "source": "lake",
                     "shape": "aws",
@@ -107,6 +111,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         aws = stack.enter_context(Cloud(API_TOKEN))
         tokens = stack.enter_context(Rogue(reply(GRANT)))
         api = stack.enter_context(OrdersApi(TOKEN))
+        busy = stack.enter_context(Rogue(BUSY, reply(b"[1]", Content_Type="application/json")))
         listening = stack.enter_context(Listening())
         environment = {**aws.worker_environment, "STATSD_PORT": str(listening.statsd_port)}
         airflow = stack.enter_context(
@@ -116,7 +121,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         store.mkdir(0o700)
         stack.callback(_remove, store)
         path = airflow.home / "ephemeral.json"
-        path.write_text(config(folder, store, aws, tokens.url, api.url, database))
+        path.write_text(config(folder, store, aws, tokens.url, api.url, busy.url, database))
         kwargs = json.dumps({"config_file": path.name})
         with Sampling(airflow) as sampling:
             airflow.start(
@@ -125,6 +130,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                     "secrets": {"backend": BACKEND, "backend_kwargs": kwargs},
                 }
             )
+            own.witness()
             leak = ["connections", "add", "leak", "--conn-type", "http", "--conn-password"]
             assert airflow.run(*leak, canary("metadata connection")).returncode == 0
             airflow.wait(["clean", "leaky"], timeout=240, parsed=False)
@@ -134,7 +140,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         search = Search({**looked_for, **{f"leak {sink}": secret for sink, secret in leaked.items()}})
         besides = (store, folder, postgresql.folder, airflow.home)
         found = _search(search, airflow, own, listening, sampling, began, besides)
-        yield Run(airflow, _by_secret(found), minted)
+        yield Run(airflow, _by_secret(found), minted, own.waited_with(_fernet_key(airflow)))
 
 
 def _remove(store: Path) -> None:
@@ -153,9 +159,7 @@ def _search(
     began: float,
     besides: tuple[Path, ...],
 ) -> set[Finding]:
-    settings = configparser.RawConfigParser()
-    settings.read(airflow.home / "airflow.cfg")
-    cells = metadata.cells(settings["core"]["fernet_key"])
+    cells = metadata.cells(_fernet_key(airflow))
     found = {finding for table, cell in cells for finding in search.content(f"metadata {table}", cell)}
     found |= {finding._replace(where=f"logs {finding.where}") for finding in search.tree(airflow.logs)}
     found |= {finding._replace(where=f"home {finding.where}") for finding in search.tree(airflow.home)}
@@ -165,6 +169,12 @@ def _search(
     for name, contents in (*sampling.seen.items(), ("lineage", listening.events), ("statsd", listening.packets)):
         found |= {finding for content in list(contents) for finding in search.content(name, content)}
     return found
+
+
+def _fernet_key(airflow: Airflow) -> str:
+    settings = configparser.RawConfigParser()
+    settings.read(airflow.home / "airflow.cfg")
+    return settings["core"]["fernet_key"]
 
 
 def _by_secret(found: set[Finding]) -> dict[str, set[str]]:
@@ -189,3 +199,13 @@ def test_what_leaks_on_purpose_is_found(run: Run, sink: str) -> None:
     """The search is not blind: the one secret that was leaked in each place is found there."""
     place = sink.partition(" ")[0]
     assert any(where.startswith(place) for where in run.found.get(f"leak {sink}", ())), run.found
+
+
+def test_traces_and_triggers_were_searched(run: Run) -> None:
+    """The gateway's task left a trace of each of its two calls, and waited with a moment and two numbers."""
+    traces = [json.loads(path.read_text()) for path in (run.airflow.home / "traces").rglob("*.json")]
+    assert sorted(trace["outcome"] for trace in traces) == ["GatewayRefused", "ok"]
+    assert {trace["caller"]["task_id"] for trace in traces} == {"gateway"}
+    assert all(len(trace["lease_ids"]) == 1 for trace in traces)
+    assert any("DateTimeTrigger" in cell for cell in run.waited)
+    assert any("waited" in cell and "pauses" in cell for cell in run.waited)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from datetime import timedelta
 from urllib.parse import quote
@@ -11,6 +12,8 @@ from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow.providers.http.operators.http import HttpOperator
 from airflow.providers.http.sensors.http import HttpSensor
 from airflow.sdk import BaseHook, Variable, dag, task
+
+from airflow_ephemeral_secrets.gateway import GatewayOperator, ResponseChecks
 
 DEFERRED = {"deferrable": True, "retries": 5, "retry_delay": timedelta(seconds=1)}
 
@@ -28,6 +31,18 @@ def clean():
     }
     HttpOperator(task_id="call", headers=headers, **orders)
     HttpOperator(task_id="call_deferred", **orders, **DEFERRED)
+    GatewayOperator(
+        task_id="gateway",
+        http_conn_id="busy",
+        method="POST",
+        endpoint="/orders?token={{ var.value.API_TOKEN }}",
+        data={"token": "{{ var.value.API_TOKEN }}"},
+        headers=headers,
+        checks=ResponseChecks(min_items=1),
+        trace=f"file://{os.environ['AIRFLOW_HOME']}/traces",
+        rate_limit="10/s",
+        deferrable=True,
+    )
     HttpSensor(task_id="sense", poke_interval=1, **orders)
     HttpSensor(task_id="sense_deferred", poke_interval=1, **orders, **DEFERRED)
     S3ListOperator(task_id="list", bucket="demo-lake", aws_conn_id="lake")
