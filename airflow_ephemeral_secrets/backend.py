@@ -15,7 +15,7 @@ from airflow.sdk.bases.secrets_backend import BaseSecretsBackend
 from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
 
 from airflow_ephemeral_secrets import _airflow
-from airflow_ephemeral_secrets.errors import EphemeralSecretsError, MintError
+from airflow_ephemeral_secrets.errors import EphemeralSecretsError, MintError, SourceFailed
 from airflow_ephemeral_secrets.installation import Installation, installation
 from airflow_ephemeral_secrets.masking import Masker, Masks
 from airflow_ephemeral_secrets.resolver import Value
@@ -33,11 +33,15 @@ class CredentialNotGranted(AirflowSecretsBackendAccessDenied):
     Say why a connection or variable that we own has no credential; Airflow asks no other backend after this.
 
     :param code: the provider's error code, or a stable word of ours
+    :param may_pass: whether the source failed in a way that may pass
+    :param retry_after: seconds that its provider asked us to wait
     """
 
-    def __init__(self, message: str, code: str) -> None:
+    def __init__(self, message: str, code: str, *, may_pass: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.may_pass = may_pass
+        self.retry_after = retry_after
 
 
 class EphemeralSecretsBackend(BaseSecretsBackend):
@@ -134,7 +138,12 @@ def _closed(what: str, resolve: Callable[[], T]) -> T:
         return resolve()
     except EphemeralSecretsError as error:
         of = f" by source {error.source!r}" if isinstance(error, MintError) and error.source else ""
-        refusal = CredentialNotGranted(f"{what} is not granted{of}: {error}", error.code)
+        refusal = CredentialNotGranted(
+            f"{what} is not granted{of}: {error}",
+            error.code,
+            may_pass=isinstance(error, SourceFailed),
+            retry_after=error.retry_after if isinstance(error, MintError) else None,
+        )
     except Exception as error:
         refusal = _bug(what, error)
     raise refusal

@@ -85,6 +85,11 @@ class Installation:
                 self._resolver = self._build(self._config, shared=True)
             return self._resolver
 
+    @property
+    def resolving(self) -> Resolver | None:
+        """What has resolved something in this process, if anything has."""
+        return self._resolver
+
     def forked(self) -> None:
         """Start anew in a forked child, keeping the parsed configuration."""
         self._mutex = threading.RLock()
@@ -175,6 +180,12 @@ def installation(kwargs: Mapping[str, Any], home: str, remote_log_conn_id: Calla
         if key not in _installations:
             _installations[key] = Installation(kwargs, home, remote_log_conn_id)
         return _installations[key]
+
+
+def resolvers() -> list[Resolver]:
+    """List what has resolved something in this process."""
+    with _mutex:
+        return [known.resolving for known in _installations.values() if known.resolving]
 
 
 def _forked() -> None:

@@ -78,6 +78,8 @@ class Resolver:
     :param audit: is told everything
     :param clock: where the time comes from
     :param open_route: opens a place on loopback for a live shape
+
+    Attribute ``first_end``: when the first of the leases that it granted ends, by the boot clock.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Resolver:
         self.leases = leases
         self.audit = audit
         self.clock = clock
+        self.first_end = float("inf")
         self._open_route = open_route
         self._secrets: TTLCache[object, str] = TTLCache(100, SECRETS_HELD, timer=lambda: clock.now().boot)
         self._mutex = threading.Lock()
@@ -157,6 +160,7 @@ class Resolver:
                 error.source = error.source or recipe.source_name
                 raise
             event.granted(held)
+            self.first_end = min(self.first_end, held.lease.issued_boot + held.lease.life)
             return held
 
     def explain(self, conn_id: str, caller: Caller) -> list[Step]:
