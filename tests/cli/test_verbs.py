@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -227,3 +228,66 @@ def test_flush_all(capsys: pytest.CaptureFixture[str], file: Path, shared: Insta
 def test_no_store(capsys: pytest.CaptureFixture[str], file: Path, verb: Sequence[str]) -> None:
     """With the store switched off there is nothing to list or forget."""
     assert run(capsys, *verb, "--config", str(file))[0] == 0
+
+
+LINES = (
+    '{"time":"2027-01-15T08:00:02.000Z","event":"lookup","outcome":"grant","conn_id":"lake","lease_id":"0123456789ab",'
+    '"from":"host","duration_ms":0.4,"principal":"role/reader","caller":{"process":"task","dag_id":"etl_a",'
+    '"run_id":"r1","task_id":"copy","try_number":2,"map_index":3}}\n'
+    '{"time":"2027-01-15T08:00:01.000Z","event":"lookup","outcome":"deny","conn_id":"la\\u001bke","code":"not_allowed",'
+    '"reason":"its allow does not name Dag other","caller":{"process":"task","dag_id":"other","run_id":"r1"}}\n'
+)
+
+
+@pytest.fixture
+def audited(tmp_path: Path) -> Path:
+    path = tmp_path / "audit.jsonl"
+    path.write_text(LINES)
+    return path
+
+
+def test_audit(capsys: pytest.CaptureFixture[str], audited: Path) -> None:
+    """Audit prints who got what in order, one line each: lease, origin, duration, or why not."""
+    code, out, _ = run(capsys, "audit", "--run-id", "r1", "--file", str(audited))
+    head, denied, granted = out.splitlines()
+    assert code == 0
+    assert head.split() == ["time", "event", "outcome", "conn_id", "caller", "lease", "from", "ms", "what"]
+    assert "other" in denied
+    assert "not_allowed: its allow does not name Dag other" in denied
+    assert "etl_a copy [3] try 2  0123456789ab  host  0.4  role/reader" in granted
+    assert "\x1b" not in out
+
+
+def test_audit_as_json(capsys: pytest.CaptureFixture[str], audited: Path) -> None:
+    """With --json the lines are those of the file, in order."""
+    code, out, _ = run(capsys, "audit", "--file", str(audited), "--json")
+    assert (code, out.splitlines()) == (0, list(reversed(LINES.splitlines())))
+
+
+def test_audit_finds_nothing(capsys: pytest.CaptureFixture[str], audited: Path) -> None:
+    """Where no line is wanted the exit code is 1; what cannot be read as one is counted on stderr."""
+    audited.write_text(LINES + "{\n")
+    code, out, err = run(capsys, "audit", "--file", str(audited), "--since", "1s", "--dag-id", "nobody")
+    assert (code, len(out.splitlines())) == (1, 1)
+    code, out, err = run(capsys, "audit", "--file", str(audited))
+    assert (code, "1 lines are malformed" in err) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("since", "found"), [("2027-01-15T08:00:02Z", 1), ("2027-01-15T08:00:01", 2), ("2027-01-15T10:00:02+02:00", 1)]
+)
+def test_audit_since(capsys: pytest.CaptureFixture[str], audited: Path, since: str, found: int) -> None:
+    """A moment is of UTC unless it says otherwise."""
+    os.utime(audited, (4e9, 4e9))
+    _, out, _ = run(capsys, "audit", "--file", str(audited), "--json", "--since", since)
+    assert len(out.splitlines()) == found
+
+
+def test_audit_takes_the_file_of_the_configuration(capsys: pytest.CaptureFixture[str], file: Path) -> None:
+    """Without --file it reads audit.file; where neither is set that is wrong use."""
+    assert run(capsys, "audit", "--config", str(file))[0] == 2
+    path = file.with_name("audit.jsonl")
+    file.write_text(f"{GOOD}audit: {{file: {path}}}\n")
+    run(capsys, "mint", "api", "--config", str(file))
+    code, out, _ = run(capsys, "audit", "--config", str(file))
+    assert (code, [line.split()[1] for line in out.splitlines()]) == (0, ["event", "mint", "lookup"])
