@@ -53,14 +53,15 @@ def execute(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         )
         try:
             return operator.execute({})
-        except TaskDeferred as deferred:
-            _, row = deferred.trigger.serialize()
-            assert KEY not in repr((row, deferred.kwargs))
-            event = asyncio.run(_first(PostmanMonitorTrigger(**row)))
-            assert KEY not in repr(event)
-            method = getattr(operator, deferred.method_name)
-            returned: dict[str, Any] = method({}, event)
-            return returned
+        except TaskDeferred as error:
+            deferred = error
+        _, row = deferred.trigger.serialize()
+        assert KEY not in repr((row, deferred.kwargs))
+        event = asyncio.run(_first(PostmanMonitorTrigger(**row)))
+        assert KEY not in repr(event)
+        method = getattr(operator, deferred.method_name)
+        returned: dict[str, Any] = method({}, event)
+        return returned
 
     return run
 
@@ -102,18 +103,18 @@ def test_a_run_that_fails_fails_the_task(
     execute: Callable[..., dict[str, Any]], more: dict[str, Any], told: str
 ) -> None:
     """The names of failed assertions are told where Postman gives them, and not what they compared."""
-    with Rogue(monitor(BEFORE), STARTED, monitor(OURS, status="failed", **more)) as api:
-        with pytest.raises(MonitorFailed) as caught:
-            execute(api)
+    run = monitor(OURS, status="failed", **more)
+    with Rogue(monitor(BEFORE), STARTED, run) as api, pytest.raises(MonitorFailed) as caught:
+        execute(api)
     assert str(caught.value) == told
 
 
 def test_a_refusal_is_explained(execute: Callable[..., dict[str, Any]]) -> None:
     """A key that is taken back while we wait is an error at once."""
     refused = reply(json.dumps({"error": {"name": "AuthenticationError", "message": KEY}}).encode(), status=401)
-    with Rogue(monitor(BEFORE), STARTED, refused) as api:
-        with pytest.raises((MonitorFailed, PostmanApiError), match=r"with 401; try: an API key") as caught:
-            execute(api)
+    expected = pytest.raises((MonitorFailed, PostmanApiError), match=r"with 401; try: an API key")
+    with Rogue(monitor(BEFORE), STARTED, refused) as api, expected as caught:
+        execute(api)
     assert KEY not in str(caught.value)
 
 
