@@ -38,7 +38,7 @@ class GatewayLogsOperator(BaseOperator):
         configuration if None
     """
 
-    template_fields = ("start", "end", "output", "audit")
+    template_fields = ("start", "end", "output_path", "audit")
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class GatewayLogsOperator(BaseOperator):
         self.source = source
         self.start = start
         self.end = end
-        self.output = output
+        self.output_path = output  # BaseOperator.output is the XCom
         self.audit = audit
 
     def execute(self, context: Any) -> dict[str, int]:
@@ -65,7 +65,7 @@ class GatewayLogsOperator(BaseOperator):
         counts: Counter[str] = Counter()
         strangers: list[Found] = []
         tasks: list[Found] = []
-        with _replacing(self.output) as file:
+        with _replacing(self.output_path) as file:
             for found in matched(self.source.read(start, end), provenance, counts):
                 file.write(msgspec.json.encode(found.told()) + b"\n")
                 shown = tasks if found.tries else strangers
