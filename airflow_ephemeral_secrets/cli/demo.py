@@ -29,6 +29,7 @@ NEEDED = (
     "boto3",
     "flask",
     "flask-cors",
+    "jsonschema",
     "moto",
     "psutil",
 )

@@ -30,9 +30,11 @@ OBJECTS = {
 _BUCKET_ARN = f"arn:aws:s3:::{BUCKET}"
 _LIST = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": _BUCKET_ARN}
 _READ = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{_BUCKET_ARN}/*"}
+_INVOKE = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
 _WRITE_REPORTS = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"{_BUCKET_ARN}/reports/*"}
 
 ROLES: Mapping[str, list[dict[str, str]]] = {
+    "airflow-example_api_gateway": [_INVOKE],
     "airflow-lake_copy": [_LIST, _READ, _WRITE_REPORTS],
     "airflow-lake_inventory": [_LIST, _READ],
 }
@@ -54,14 +56,15 @@ class Cloud:
     Serve IAM, STS, S3 and Secrets Manager on a free loopback port while the block lasts.
 
     :param api_token: what Secrets Manager holds under ``SECRET_ID``
+    :param more: what else it holds, by id
     """
 
-    def __init__(self, api_token: str) -> None:
+    def __init__(self, api_token: str, more: Mapping[str, str] | None = None) -> None:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
         from werkzeug.serving import make_server
 
         self.calls: Counter[str] = Counter()
-        self._api_token = api_token
+        self._secrets = {SECRET_ID: api_token, **(more or {})}
         self._lock = Lock()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=_quiet_handler())
@@ -113,6 +116,10 @@ class Cloud:
             for role in sts_backends[ACCOUNT]["aws"].assumed_roles
         ]
 
+    def key(self, access_key_id: str) -> Issued | None:
+        """Find a credential that STS issued."""
+        return next((one for one in self.issued() if one.access_key_id == access_key_id), None)
+
     def client(self, service: str, access_key_id: str, secret_access_key: str, session_token: str | None = None) -> Any:
         """Return a boto3 client of this cloud that acts as the given identity, and tries once."""
         import boto3
@@ -144,7 +151,8 @@ class Cloud:
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
         for key, body in OBJECTS.items():
             s3.put_object(Bucket=BUCKET, Key=key, Body=body)
-        secrets.create_secret(Name=SECRET_ID, SecretString=self._api_token)
+        for name, value in self._secrets.items():
+            secrets.create_secret(Name=name, SecretString=value)
 
     def _control(self, path: str, body: str) -> None:
         with closing(HTTPConnection("127.0.0.1", self._server.server_port, timeout=10)) as connection:

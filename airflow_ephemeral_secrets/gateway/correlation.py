@@ -49,7 +49,7 @@ class Correlation:
     def _reason(self) -> str:
         facts = (self.caller.dag_id, self.caller.task_id, self.caller.run_id)
         reason = "airflow " + "/".join(fact or "-" for fact in facts)
-        return reason.encode("ascii", "replace").decode()[:250]
+        return "".join(char if char.isascii() and char.isprintable() else "?" for char in reason)[:250]
 
 
 def span() -> str:

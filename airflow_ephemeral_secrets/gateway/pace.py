@@ -89,7 +89,7 @@ class Pace:
             with self._schedule.open() as at:
                 now = self._clock.now().boot
                 turn = max(_ahead(at.turn, now), _ahead(at.opens, now))
-                if turn - began > patience:
+                if turn > now and turn - began > patience:
                     raise OutOfTurn(self._rate, turn - now, patience)
                 at.turn = turn + self._interval
             if turn == now:
