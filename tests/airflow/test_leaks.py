@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import secrets
 import shutil
 import tempfile
@@ -23,17 +24,18 @@ from airflow_ephemeral_secrets.demo.leaks import Finding, Search
 from airflow_ephemeral_secrets.demo.proofs import minted_secrets
 from tests.airflow.leak_dags.leaking import SINKS, canary, plain
 from tests.airflow.sinks import Listening, PostgresMetadata, Sampling, search_files
+from tests.peers.installed import node, npm
 from tests.peers.postgresql import Database, PostgreSql
-from tests.peers.rogue import Rogue, reply
+from tests.peers.rogue import Peer, Rogue, reply, response
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(420)]
 
 DAGS = Path(__file__).parent / "leak_dags"
-TOKEN, CLIENT_SECRET, PASSWORD = (f"{secrets.token_urlsafe(24)}/with+odd=characters" for _ in range(3))
+TOKEN, CLIENT_SECRET, PASSWORD, KEY = (f"{secrets.token_urlsafe(24)}/with+odd=characters" for _ in range(4))
 API_TOKEN = "of-no-interest-here"
 GRANT = json.dumps({"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}).encode()
 BACKEND = "airflow_ephemeral_secrets.EphemeralSecretsBackend"
-STEPS = ("call", "call_deferred", "sense", "sense_deferred", "list", "query", "careless")
+STEPS = ("call", "call_deferred", "sense", "sense_deferred", "list", "query", "collection", "monitor", "careless")
 
 
 class Run(NamedTuple):
@@ -48,13 +50,28 @@ class Run(NamedTuple):
     minted: dict[str, str]
 
 
-def config(folder: Path, store: Path, aws: Cloud, token_url: str, api: str, database: Database) -> str:
+def postman(peer: Peer) -> None:
+    """Answer for a monitor that has run once more whenever it is looked at."""
+    request = peer.read()
+    assert request.headers["X-API-Key"] == KEY
+    stats = {"assertions": {"total": 1, "failed": 0}, "requests": {"total": 1}}
+    run = {"status": "success", "startedAt": str(time.time()), "finishedAt": str(time.time()), "stats": stats}
+    peer.send(response(json.dumps({"monitor": {"lastRun": run}}).encode()))
+
+
+def config(
+    folder: Path, store: Path, aws: Cloud, token_url: str, api: str, postman_url: str, database: Database
+) -> str:
     (folder / "client-secret").write_text(CLIENT_SECRET)
     (folder / "password").write_text(database.password)
+    (folder / "postman-key").write_text(KEY)
     return json.dumps(
         {
             "version": 1,
-            "secrets": {name: {"from": "file", "path": str(folder / name)} for name in ("client-secret", "password")},
+            "secrets": {
+                name: {"from": "file", "path": str(folder / name)}
+                for name in ("client-secret", "password", "postman-key")
+            },
             "sources": {
                 "orders": {
                     "kind": "oauth2",
@@ -69,9 +86,17 @@ def config(folder: Path, store: Path, aws: Cloud, token_url: str, api: str, data
                     "endpoint_url": aws.endpoint_url,
                 },
                 "db": {"kind": "static", "username": database.role, "password": {"secret": "password"}},
+                "postman": {"kind": "static", "token": {"secret": "postman-key"}},
             },
             "connections": {
                 "orders": {"source": "orders", "shape": "http", "host": api},
+                "postman": {
+                    "source": "postman",
+                    "shape": "http",
+                    "host": postman_url,
+                    "header": "X-API-Key",
+                    "prefix": "",
+                },
                 "lake": {
                     "source": "lake",
                     "shape": "aws",
@@ -107,8 +132,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         aws = stack.enter_context(Cloud(API_TOKEN))
         tokens = stack.enter_context(Rogue(reply(GRANT)))
         api = stack.enter_context(OrdersApi(TOKEN))
+        monitors = stack.enter_context(Rogue(postman))
         listening = stack.enter_context(Listening())
-        environment = {**aws.worker_environment, "STATSD_PORT": str(listening.statsd_port)}
+        environment = {
+            **aws.worker_environment,
+            "NODE_PATH": str(npm("newman").parent),
+            "PATH": f"{Path(node()).parent}:{os.environ['PATH']}",
+            "STATSD_PORT": str(listening.statsd_port),
+        }
         airflow = stack.enter_context(
             Airflow([DAGS], environment=environment, metadata=own, options=listening.options, triggerer=True)
         )
@@ -116,7 +147,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         store.mkdir(0o700)
         stack.callback(_remove, store)
         path = airflow.home / "ephemeral.json"
-        path.write_text(config(folder, store, aws, tokens.url, api.url, database))
+        path.write_text(config(folder, store, aws, tokens.url, api.url, monitors.url, database))
         kwargs = json.dumps({"config_file": path.name})
         with Sampling(airflow) as sampling:
             airflow.start(
@@ -130,7 +161,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             airflow.wait(["clean", "leaky"], timeout=240, parsed=False)
         minted = {"token": TOKEN, **minted_secrets(aws.issued())}
         leaked = {sink: (plain if sink in ("lineage", "statsd") else canary)(sink) for sink in SINKS}
-        looked_for = {**minted, "client secret": CLIENT_SECRET, "password": PASSWORD}
+        looked_for = {**minted, "client secret": CLIENT_SECRET, "password": PASSWORD, "postman key": KEY}
         search = Search({**looked_for, **{f"leak {sink}": secret for sink, secret in leaked.items()}})
         besides = (store, folder, postgresql.folder, airflow.home)
         found = _search(search, airflow, own, listening, sampling, began, besides)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from datetime import timedelta
 from urllib.parse import quote
@@ -11,6 +12,8 @@ from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow.providers.http.operators.http import HttpOperator
 from airflow.providers.http.sensors.http import HttpSensor
 from airflow.sdk import BaseHook, Variable, dag, task
+
+from airflow_ephemeral_secrets.gateway import PostmanCollectionOperator, PostmanMonitorOperator
 
 DEFERRED = {"deferrable": True, "retries": 5, "retry_delay": timedelta(seconds=1)}
 
@@ -32,6 +35,16 @@ def clean():
     HttpSensor(task_id="sense_deferred", poke_interval=1, **orders, **DEFERRED)
     S3ListOperator(task_id="list", bucket="demo-lake", aws_conn_id="lake")
     SQLExecuteQueryOperator(task_id="query", conn_id="db", sql="SELECT 42 AS answer", show_return_value_in_logs=True)
+
+    PostmanCollectionOperator(
+        task_id="collection",
+        collection="orders_collection.json",
+        conn_ids={"orders": "orders"},
+        trace=f"file://{os.environ['AIRFLOW_HOME']}/traces",
+    )
+    PostmanMonitorOperator(
+        task_id="monitor", monitor_id="m-1", postman_conn_id="postman", poll_interval=timedelta(seconds=1)
+    )
 
     @task
     def careless():
