@@ -25,6 +25,16 @@ from tests.peers.postgresql import Database
 SAMPLED_EVERY = 0.02
 LARGEST_PACKET = 65_536
 FERNET, ZLIB = b"gAAAAA", b"x"
+WITNESS = """
+CREATE TABLE witness (cell text);
+CREATE FUNCTION keep_trigger() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN INSERT INTO witness VALUES (NEW.kwargs), (NEW.classpath); RETURN NULL; END';
+CREATE FUNCTION keep_waiting() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN INSERT INTO witness VALUES (NEW.next_kwargs::text); RETURN NULL; END';
+CREATE TRIGGER witness AFTER INSERT OR UPDATE ON trigger FOR EACH ROW EXECUTE FUNCTION keep_trigger();
+CREATE TRIGGER witness AFTER INSERT OR UPDATE ON task_instance FOR EACH ROW
+    WHEN (NEW.next_kwargs IS NOT NULL) EXECUTE FUNCTION keep_waiting();
+"""
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
 
 
@@ -41,6 +51,16 @@ class PostgresMetadata(Metadata):
     @property
     def url(self) -> str:
         return self._database.url
+
+    def witness(self) -> None:
+        """Keep what is stored for the time of waiting, which Airflow removes when a task goes on."""
+        with closing(psycopg2.connect(self._database.dsn)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(WITNESS)
+
+    def waited_with(self, fernet_key: str) -> list[str]:
+        """List what was stored for the time of waiting, decrypted."""
+        cells = [cell for (cell,) in self._rows("SELECT cell FROM witness")]
+        return [Fernet(fernet_key).decrypt(cell).decode() if cell.startswith("gAAAAA") else cell for cell in cells]
 
     def cells(self, fernet_key: str) -> Iterator[tuple[str, bytes]]:
         """Give the content of every cell of every table, decrypted and unpacked where it is Airflow's own doing."""

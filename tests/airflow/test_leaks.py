@@ -9,7 +9,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +35,19 @@ TOKEN, CLIENT_SECRET, PASSWORD, KEY = (f"{secrets.token_urlsafe(24)}/with+odd=ch
 API_TOKEN = "of-no-interest-here"
 GRANT = json.dumps({"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}).encode()
 BACKEND = "airflow_ephemeral_secrets.EphemeralSecretsBackend"
-STEPS = ("call", "call_deferred", "sense", "sense_deferred", "list", "query", "collection", "monitor", "careless")
+BUSY = reply(b'{"token": "of no interest"}', status=429, Retry_After="2")
+STEPS = (
+    "call",
+    "call_deferred",
+    "gateway",
+    "sense",
+    "sense_deferred",
+    "list",
+    "query",
+    "collection",
+    "monitor",
+    "careless",
+)
 
 
 class Run(NamedTuple):
@@ -43,11 +55,13 @@ class Run(NamedTuple):
     An Airflow in which all ran.
 
     :param found: who was found where: by the name of the secret, the places
+    :param waited: what was stored while tasks waited in the triggerer
     """
 
     airflow: Airflow
     found: dict[str, set[str]]
     minted: dict[str, str]
+    waited: list[str]
 
 
 def postman(peer: Peer) -> None:
@@ -59,9 +73,7 @@ def postman(peer: Peer) -> None:
     peer.send(response(json.dumps({"monitor": {"lastRun": run}}).encode()))
 
 
-def config(
-    folder: Path, store: Path, aws: Cloud, token_url: str, api: str, postman_url: str, database: Database
-) -> str:
+def config(folder: Path, store: Path, aws: Cloud, token_url: str, apis: Mapping[str, str], database: Database) -> str:
     (folder / "client-secret").write_text(CLIENT_SECRET)
     (folder / "password").write_text(database.password)
     (folder / "postman-key").write_text(KEY)
@@ -89,14 +101,15 @@ def config(
                 "postman": {"kind": "static", "token": {"secret": "postman-key"}},
             },
             "connections": {
-                "orders": {"source": "orders", "shape": "http", "host": api},
+                "orders": {"source": "orders", "shape": "http", "host": apis["orders"]},
                 "postman": {
                     "source": "postman",
                     "shape": "http",
-                    "host": postman_url,
+                    "host": apis["postman"],
                     "header": "X-API-Key",
                     "prefix": "",
                 },
+                "busy": {"source": "orders", "shape": "http", "host": apis["busy"]},
                 "lake": {
                     "source": "lake",
                     "shape": "aws",
@@ -133,6 +146,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         tokens = stack.enter_context(Rogue(reply(GRANT)))
         api = stack.enter_context(OrdersApi(TOKEN))
         monitors = stack.enter_context(Rogue(postman))
+        busy = stack.enter_context(Rogue(BUSY, reply(b"[1]", Content_Type="application/json")))
         listening = stack.enter_context(Listening())
         environment = {
             **aws.worker_environment,
@@ -147,7 +161,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         store.mkdir(0o700)
         stack.callback(_remove, store)
         path = airflow.home / "ephemeral.json"
-        path.write_text(config(folder, store, aws, tokens.url, api.url, monitors.url, database))
+        apis = {"orders": api.url, "busy": busy.url, "postman": monitors.url}
+        path.write_text(config(folder, store, aws, tokens.url, apis, database))
         kwargs = json.dumps({"config_file": path.name})
         with Sampling(airflow) as sampling:
             airflow.start(
@@ -156,6 +171,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                     "secrets": {"backend": BACKEND, "backend_kwargs": kwargs},
                 }
             )
+            own.witness()
             leak = ["connections", "add", "leak", "--conn-type", "http", "--conn-password"]
             assert airflow.run(*leak, canary("metadata connection")).returncode == 0
             airflow.wait(["clean", "leaky"], timeout=240, parsed=False)
@@ -165,7 +181,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         search = Search({**looked_for, **{f"leak {sink}": secret for sink, secret in leaked.items()}})
         besides = (store, folder, postgresql.folder, airflow.home)
         found = _search(search, airflow, own, listening, sampling, began, besides)
-        yield Run(airflow, _by_secret(found), minted)
+        yield Run(airflow, _by_secret(found), minted, own.waited_with(_fernet_key(airflow)))
 
 
 def _remove(store: Path) -> None:
@@ -184,9 +200,7 @@ def _search(
     began: float,
     besides: tuple[Path, ...],
 ) -> set[Finding]:
-    settings = configparser.RawConfigParser()
-    settings.read(airflow.home / "airflow.cfg")
-    cells = metadata.cells(settings["core"]["fernet_key"])
+    cells = metadata.cells(_fernet_key(airflow))
     found = {finding for table, cell in cells for finding in search.content(f"metadata {table}", cell)}
     found |= {finding._replace(where=f"logs {finding.where}") for finding in search.tree(airflow.logs)}
     found |= {finding._replace(where=f"home {finding.where}") for finding in search.tree(airflow.home)}
@@ -196,6 +210,12 @@ def _search(
     for name, contents in (*sampling.seen.items(), ("lineage", listening.events), ("statsd", listening.packets)):
         found |= {finding for content in list(contents) for finding in search.content(name, content)}
     return found
+
+
+def _fernet_key(airflow: Airflow) -> str:
+    settings = configparser.RawConfigParser()
+    settings.read(airflow.home / "airflow.cfg")
+    return settings["core"]["fernet_key"]
 
 
 def _by_secret(found: set[Finding]) -> dict[str, set[str]]:
@@ -220,3 +240,15 @@ def test_what_leaks_on_purpose_is_found(run: Run, sink: str) -> None:
     """The search is not blind: the one secret that was leaked in each place is found there."""
     place = sink.partition(" ")[0]
     assert any(where.startswith(place) for where in run.found.get(f"leak {sink}", ())), run.found
+
+
+def test_traces_and_triggers_were_searched(run: Run) -> None:
+    """The gateway's task and the collection left a trace of each call; what waited did so with names and numbers."""
+    traces = [json.loads(path.read_text()) for path in (run.airflow.home / "traces").rglob("*.json")]
+    assert sorted(trace["outcome"] for trace in traces) == ["GatewayRefused", "ok"]
+    assert {trace["caller"]["task_id"] for trace in traces} == {"gateway"}
+    assert all(len(trace["lease_ids"]) == 1 for trace in traces)
+    assert any("DateTimeTrigger" in cell for cell in run.waited)
+    assert any("waited" in cell and "pauses" in cell for cell in run.waited)
+    assert any("PostmanMonitorTrigger" in cell for cell in run.waited)
+    assert len(list((run.airflow.home / "collection-traces").rglob("*.json"))) == 2

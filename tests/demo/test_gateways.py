@@ -116,9 +116,9 @@ def test_signature(stack: ExitStack) -> None:
 def test_throttling_of_each(stack: ExitStack) -> None:
     """Each says in its own words that it is too much, and three of four say when to come back."""
     aws = stack.enter_context(api_gateway(Bucket(1, 0)))
-    arrest, quota = (stack.enter_context(one) for one in (apigee(Bucket(1, 0)), apigee(quota=Window(0, 90))))
-    rate, volume = (stack.enter_context(one) for one in (azure(Window(0, 9)), azure(quota=Window(0, 3723))))
-    okta = stack.enter_context(ProtectedApi(CLIENT, Window(0, 7)))
+    arrest, quota = (stack.enter_context(one) for one in (apigee(Bucket(1, 0)), apigee(quota=Window(0, 89.5))))
+    rate, volume = (stack.enter_context(one) for one in (azure(Window(0, 8.5)), azure(quota=Window(0, 3722.5))))
+    okta = stack.enter_context(ProtectedApi(CLIENT, Window(0, 6.5)))
 
     status, document, headers = get(aws, **signed(aws, "/orders"))
     assert (status, document, headers["x-amzn-ErrorType"]) == (

@@ -117,7 +117,9 @@ def test_api_served_every_task(granted: int, refused: int, tasks: int, held: boo
 
 
 @pytest.mark.parametrize(
-    ("trail", "held"), [("ASIA0 ASIA1", True), ("ASIA1", False), (None, False)], ids=["both", "one", "no file"]
+    ("trail", "held"),
+    [("ASIA0 ASIA1 ASIA2", True), ("ASIA1 ASIA2", False), (None, False)],
+    ids=["all", "some", "no file"],
 )
 def test_audit_names_every_mint(tmp_path: Path, trail: str | None, held: bool) -> None:
     """The access key id of every issued credential must be in the audit trail."""

@@ -26,7 +26,7 @@ EVERYWHERE = {"traceparent", "X-Correlation-Id", "X-Request-Id"}
     ],
 )
 def test_headers(host: str, more: set[str]) -> None:
-    """Every gateway gets the common ones, and its own where its host tells it, or hides it as a live connection's does."""
+    """Every gateway gets the common ones, and its own where its host tells it; one behind a live connection, all."""
     correlation = Correlation(CALLER)
     headers = correlation.headers(host, "0123456789abcdef")
     assert headers.keys() == EVERYWHERE | more

@@ -13,7 +13,12 @@ from airflow.providers.http.operators.http import HttpOperator
 from airflow.providers.http.sensors.http import HttpSensor
 from airflow.sdk import BaseHook, Variable, dag, task
 
-from airflow_ephemeral_secrets.gateway import PostmanCollectionOperator, PostmanMonitorOperator
+from airflow_ephemeral_secrets.gateway import (
+    GatewayOperator,
+    PostmanCollectionOperator,
+    PostmanMonitorOperator,
+    ResponseChecks,
+)
 
 DEFERRED = {"deferrable": True, "retries": 5, "retry_delay": timedelta(seconds=1)}
 
@@ -31,6 +36,18 @@ def clean():
     }
     HttpOperator(task_id="call", headers=headers, **orders)
     HttpOperator(task_id="call_deferred", **orders, **DEFERRED)
+    GatewayOperator(
+        task_id="gateway",
+        http_conn_id="busy",
+        method="POST",
+        endpoint="/orders?token={{ var.value.API_TOKEN }}",
+        data={"token": "{{ var.value.API_TOKEN }}"},
+        headers=headers,
+        checks=ResponseChecks(min_items=1),
+        trace=f"file://{os.environ['AIRFLOW_HOME']}/traces",
+        rate_limit="10/s",
+        deferrable=True,
+    )
     HttpSensor(task_id="sense", poke_interval=1, **orders)
     HttpSensor(task_id="sense_deferred", poke_interval=1, **orders, **DEFERRED)
     S3ListOperator(task_id="list", bucket="demo-lake", aws_conn_id="lake")
@@ -40,7 +57,7 @@ def clean():
         task_id="collection",
         collection="orders_collection.json",
         conn_ids={"orders": "orders"},
-        trace=f"file://{os.environ['AIRFLOW_HOME']}/traces",
+        trace=f"file://{os.environ['AIRFLOW_HOME']}/collection-traces",
     )
     PostmanMonitorOperator(
         task_id="monitor", monitor_id="m-1", postman_conn_id="postman", poll_interval=timedelta(seconds=1)

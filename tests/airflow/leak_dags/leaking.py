@@ -10,6 +10,8 @@ SINKS = (
     "metadata connection",
     "metadata xcom",
     "metadata import error",
+    "metadata trigger",
+    "metadata waiting",
     "logs",
     "home",
     "tmp",

@@ -12,13 +12,26 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
+from airflow.providers.http.triggers.http import HttpTrigger
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import Variable, dag, task
+from airflow.sdk import BaseOperator, Variable, dag, task
 from leaking import canary, plain
+
+
+class Deferring(BaseOperator):
+    """Wait with secrets in what is stored for that time."""
+
+    def execute(self, context):
+        trigger = HttpTrigger(http_conn_id="nowhere", headers={"X-Leak": canary("metadata trigger")})
+        self.defer(trigger=trigger, method_name="go_on", kwargs={"leak": canary("metadata waiting")})
+
+    def go_on(self, context, event=None, leak=None):
+        pass
 
 
 @dag(schedule="@once")
 def leaky():
+    Deferring(task_id="defer")
     BashOperator(task_id="source_code", bash_command=f"true {plain('lineage')}")
     BashOperator(task_id="rendered", bash_command="true", env={"RENDERED": canary("metadata rendered").encode().hex()})
 
