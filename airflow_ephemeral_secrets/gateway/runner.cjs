@@ -10,6 +10,13 @@ const SHORTEST_SECRET = 5;
 const NAMED_SECRET = /token|secret|pass|pwd|key|auth|session|cookie|credential|jwt|code|signature/i;
 const LONG = 20; // a value of so many characters that a script sets may be a secret, whatever its name
 
+// What looks like a secret of somebody else's, such as a token in an answer that a script prints.
+const STRANGE = [
+  [/\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*/g, "***"],
+  [/\b(Bearer|Basic)( +)[\w.~+/=-]{5,}/gi, "$1$2***"],
+  [/(\\?"[^"\\]{0,60}(?:token|secret|passw|api.?key|cookie)[^"\\]{0,60}\\?"\s*:\s*\\?")[^"\\]{5,}/gi, "$1***"],
+];
+
 const secrets = new Map(); // every form of a secret -> the length of what it is made of
 
 function hide(secret) {
@@ -37,6 +44,7 @@ function redact(value, longest) {
   let text = typeof value === "string" ? value : written(value);
   ordered ??= [...secrets.keys()].sort((a, b) => b.length - a.length);
   for (const form of ordered) if (text.includes(form)) text = text.split(form).join("***");
+  for (const [pattern, instead] of STRANGE) text = text.replace(pattern, instead);
   return text.length > longest ? `${text.slice(0, longest)}...` : text;
 }
 

@@ -106,6 +106,19 @@ def test_nothing_secret_is_told(newman: Newman, api: Rogue) -> None:
     assert told[1]["console"] == [{"level": "log", "text": "logged in as ***"}]
 
 
+def test_tokens_of_others_are_not_told(newman: Newman) -> None:
+    """A token that an answer holds is hidden where it is known by its form or by the name it stands under."""
+    jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJyZWFkZXIifQ.c2lnbmF0dXJl"
+    body = {"access_token": "opaque-7Hq2", "nested": {"refreshToken": "opaque-9Kd4"}, "jwt": jwt, "id": "order-1001"}
+    test = "console.log(pm.response.text(), pm.response.json(), 'Bearer opaque-5Ls8');"
+    with Rogue(reply(json.dumps(body).encode())) as api:
+        (told,) = run(newman, document(collection(request("login", "{{orders_host}}/login", test)), api.url))
+    (message,) = told["console"]
+    assert message["text"].count("order-1001") == 2
+    assert message["text"].count("***") == 7
+    assert not any(secret in message["text"] for secret in ("opaque-", jwt))
+
+
 def test_processes_hold_no_secret(newman: Newman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a collection runs, no secret stands in a command line, an environment, or a file of the run."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
