@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
+from itertools import islice
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -56,7 +57,7 @@ class Found(Struct, frozen=True, kw_only=True):
 
     :param how: by what it was matched; ``nobody``: with an identity of ours, by no try that is known; ``unknown``: the
         log does not name an identity; ``other``: with an identity that is not ours
-    :param tries: all that may have made it: more than one where they share a credential
+    :param tries: who may have made it: more than one where they share a credential
     :param contradicted: whether the credential was not given to the try that the correlation id names
     """
 
@@ -85,7 +86,8 @@ class Found(Struct, frozen=True, kw_only=True):
             "caller": one.who if one else None,
             "conn_ids": list(one.conn_ids) if one else [],
             "lease_ids": list(one.lease_ids) if one else [],
-            "candidates": [name(other) for other in self.tries[:NAMED]] if len(self.tries) > 1 else [],
+            "candidates": [name(other) for other in self.tries[:NAMED]] if one is None else [],
+            "more": len(self.tries) > NAMED,
         }
 
 
@@ -111,18 +113,17 @@ class Provenance:
 
     def match(self, entry: Entry) -> Found:
         """Find who made a call."""
-        held = self._holders(entry, self._by_key, entry.access_key_ids)
+        signed = self._held(self._by_key, entry.access_key_ids)
         named = next((self._tries[one] for one in entry.ids if one in self._tries), None)
         if named:
-            contradicted = held is not None and named not in held
+            contradicted = bool(signed) and not any(named.correlation_id in lease.tries for lease in signed)
             return Found(entry=entry, how="correlation", tries=(named,), contradicted=contradicted)
-        if held:
-            return Found(entry=entry, how="access key", tries=tuple(held))
-        by_name = self._holders(entry, self._by_principal, entry.words)
-        if by_name and held is None:
-            return Found(entry=entry, how="principal", tries=tuple(by_name))
-        if held is not None or by_name is not None:
-            return Found(entry=entry, how="nobody")
+        if signed:
+            tries = self._holders(signed, entry.time)
+            return Found(entry=entry, how="access key" if tries else "nobody", tries=tries)
+        if of_principal := self._held(self._by_principal, entry.words):
+            tries = self._holders(of_principal, entry.time)
+            return Found(entry=entry, how="principal" if tries else "nobody", tries=tries)
         return Found(entry=entry, how="other" if entry.identity or entry.access_key_ids else "unknown")
 
     def _note(self, line: Line) -> None:
@@ -164,18 +165,21 @@ class Provenance:
             self._by_principal.get(lease.principal or "", {}).pop(gone, None)
             self.forgotten += 1
 
-    def _holders(self, entry: Entry, index: dict[str, dict[str, None]], keys: Iterable[str]) -> list[Try] | None:
-        """List the tries that held a credential at the time of a call; None where it is none of ours."""
-        leases = [self._leases[lease_id] for key in keys for lease_id in index.get(key, ()) if lease_id in self._leases]
-        if not leases:
-            return None
-        ids = {
-            correlation_id: None
+    def _held(self, index: dict[str, dict[str, None]], keys: Iterable[str]) -> list[Lease]:
+        """List the leases of some access keys or principals, the newest first."""
+        ids = (lease_id for key in keys for lease_id in reversed(index.get(key, {})))
+        return [self._leases[lease_id] for lease_id in ids if lease_id in self._leases]
+
+    def _holders(self, leases: Iterable[Lease], time: float) -> tuple[Try, ...]:
+        """List tries that held one of some leases at a time: as many as are ever named, and one more."""
+        held = (
+            correlation_id
             for lease in leases
+            if time <= lease.until + SLACK
             for correlation_id, since in lease.tries.items()
-            if since - SLACK <= entry.time <= lease.until + SLACK
-        }
-        return [self._tries[one] for one in ids if one in self._tries]
+            if since - SLACK <= time and correlation_id in self._tries
+        )
+        return tuple(self._tries[one] for one in dict.fromkeys(islice(held, NAMED + 1)))
 
 
 def matched(entries: Iterable[Entry | None], provenance: Provenance, counts: Counter[str]) -> Iterator[Found]:

@@ -78,20 +78,24 @@ function hideWhatScriptsSet(execution, given) {
 // hook, unless its author chose "No Auth"; and those that name it in the gateway's log. Where the connection is live,
 // the header that would carry the token goes: the endpoint puts in a fresh one.
 function prove(request, item, hosts) {
-  let url;
-  try {
-    url = new URL(request.url.toString());
-  } catch {
-    return;
-  }
+  const url = parsed(request.url.toString());
+  if (!url) return;
   for (const { origin, path, headers, named, live } of hosts) {
-    if (url.origin !== origin || !(url.pathname === path || url.pathname.startsWith(`${path}/`))) continue;
+    if (url.origin !== parsed(origin)?.origin || !(url.pathname === path || url.pathname.startsWith(`${path}/`))) continue;
     const proven = live || item?.getAuth?.()?.type !== "noauth";
     if (live) request.headers.remove((header) => String(header.value).includes(live));
     const span = crypto.randomBytes(8).toString("hex");
     const names = named.map(([key, value]) => [key, value.replace("{span}", span)]);
     for (const [key, value] of [...(proven ? headers : []), ...names]) if (!request.headers.has(key)) request.headers.add({ key, value });
     return;
+  }
+}
+
+function parsed(url) {
+  try {
+    return new URL(url);
+  } catch {
+    return null;
   }
 }
 
