@@ -61,6 +61,7 @@ class Line(Struct, frozen=True, kw_only=True):
     source: str | None = None
     kind: str | None = None
     principal: str | None = None
+    access_key_id: str | None = None
     lease_id: str | None = None
     issued_at: Annotated[datetime, Meta(tz=True)] | None = None
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
@@ -81,6 +82,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     Which lines: those that have every fact given.
 
     :param since: epoch seconds
+    :param until: epoch seconds
     """
 
     dag_id: str | None = None
@@ -90,11 +92,13 @@ class Wanted(Struct, frozen=True, kw_only=True):
     lease_id: str | None = None
     outcome: str | None = None
     since: float | None = None
+    until: float | None = None
 
     def admits(self, line: Line) -> bool:
         """Say whether a line is one of them."""
         return (
             (self.since is None or line.time.timestamp() >= self.since)
+            and (self.until is None or line.time.timestamp() <= self.until)
             and all(
                 getattr(self, name) in (None, getattr(line.caller, name)) for name in ("dag_id", "task_id", "run_id")
             )
@@ -150,16 +154,23 @@ def read(paths: Iterable[str], wanted: Wanted, most: int = MOST) -> Timeline:
 
     def found() -> Iterator[Line]:
         nonlocal seen, malformed
-        for raw in _candidates(paths, wanted):
-            line = _decode(raw)
+        for line in scan(paths, wanted):
             if line is None:
                 malformed += 1
-            elif wanted.admits(line):
+            else:
                 seen += 1
                 yield line
 
     newest = nlargest(most, found(), key=attrgetter("time"))
     return Timeline(sorted(newest, key=attrgetter("time")), seen - len(newest), malformed)
+
+
+def scan(paths: Iterable[str], wanted: Wanted) -> Iterator[Line | None]:
+    """Give the lines wanted as they stand in some files, one at a time, and None for each that is none of an audit."""
+    for raw in _candidates(paths, wanted):
+        line = _decode(raw)
+        if line is None or wanted.admits(line):
+            yield line
 
 
 def _decode(raw: bytes) -> Line | None:

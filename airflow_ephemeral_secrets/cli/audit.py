@@ -8,7 +8,7 @@ import sys
 from datetime import datetime, timezone
 
 from airflow_ephemeral_secrets import timeline
-from airflow_ephemeral_secrets.cli import setting
+from airflow_ephemeral_secrets.cli import calls, setting
 from airflow_ephemeral_secrets.cli.table import render
 from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK, seconds
 from airflow_ephemeral_secrets.errors import ConfigError
@@ -32,11 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the audit file, or a directory of them (default: the configuration's audit.file)",
     )
+    parser.add_argument(
+        "--gateway-log",
+        metavar="FILE",
+        help="print the calls in this access log of a gateway instead, each with the task that made it",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """
-    Print the lines in order; 1 if there are none.
+    Print the lines in order; 1 if there are none, or if a gateway's log has calls by nobody we know.
 
     Files that were rotated are read too.
 
@@ -47,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("audit", ["file: the configuration names none; give --file FILE"])
     wanted = Wanted(**{name: getattr(args, name) for name in (*FACTS, "since")})
     try:
+        if args.gateway_log:
+            return calls.show(args.gateway_log, timeline.files(path), wanted, as_json=args.json)
         found = timeline.read(timeline.files(path), wanted)
     except OSError as error:
         raise ConfigError(

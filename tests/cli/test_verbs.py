@@ -307,3 +307,47 @@ def test_audit_takes_the_file_of_the_configuration(capsys: pytest.CaptureFixture
     run(capsys, "mint", "api", "--config", str(file))
     code, out, _ = run(capsys, "audit", "--config", str(file))
     assert (code, [line.split()[1] for line in out.splitlines()]) == (0, ["event", "mint", "lookup"])
+
+
+CORRELATION = Caller(dag_id="etl_a", run_id="r1", task_id="copy", try_number=2, map_index=3).correlation_id
+BY_US = {"time": "2027-01-15T08:00:05Z", "method": "GET", "path": "/orders", "status": 200, "requestId": CORRELATION}
+BY_OTHERS = {**BY_US, "requestId": "r-2", "userArn": "arn:aws:iam::111122223333:user/other"}
+BY_NOBODY = {**BY_US, "requestId": "r-3", "userArn": "role/reader", "time": "2027-01-19T08:00:05Z"}
+"""After the credential of ``role/reader`` has been handed out, and after it has died."""
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        ([], 1, [("/orders", "correlation"), ("/orders", "nobody")]),
+        (["--dag-id", "etl_a", "--conn-id", "lake"], 1, [("/orders", "correlation")]),
+        (["--dag-id", "other"], 1, []),
+        (["--since", "2027-01-16T00:00"], 1, [("/orders", "nobody")]),
+        (["ours"], 0, [("/orders", "correlation")]),
+    ],
+)
+def test_audit_with_the_log_of_a_gateway(
+    capsys: pytest.CaptureFixture[str], audited: Path, options: list[str], code: int, told: list[tuple[str, str]]
+) -> None:
+    """Each call is told with the task that made it; those by nobody we know make the exit code 1."""
+    ends = LINES.replace('"from":"host"', '"from":"host","expires_at":"2027-01-15T09:00:00Z"')
+    audited.write_text(ends)
+    os.utime(audited, (4e9, 4e9))
+    log = audited.with_name("access.log")
+    calls = [BY_US, BY_OTHERS] if options == ["ours"] else [BY_US, BY_OTHERS, BY_NOBODY]
+    log.write_text("".join(f"{json.dumps(call)}\n" for call in calls) + "nonsense\n")
+    given = [option for option in options if option != "ours"]
+    arguments = ["audit", "--file", str(audited), "--gateway-log", str(log), *given]
+    got, out, err = run(capsys, *arguments, "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert (got, [(line["path"], line["how"]) for line in lines]) == (code, told)
+    assert "malformed: 1" in err
+    _, out, _ = run(capsys, *arguments)
+    assert out.splitlines()[0].split() == ["time", "method", "path", "status", "ms", "how", "who"]
+    assert ("etl_a r1 copy [3] try 2" in out) == (("/orders", "correlation") in told)
+
+
+def test_audit_without_the_log_of_a_gateway(capsys: pytest.CaptureFixture[str], audited: Path) -> None:
+    """A log that cannot be read is wrong use, and named."""
+    code, _, err = run(capsys, "audit", "--file", str(audited), "--gateway-log", "/none/access.log")
+    assert (code, "/none/access.log" in err) == (2, True)
