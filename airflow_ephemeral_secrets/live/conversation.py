@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 LARGEST_HEAD = 64 * 1024
 HEAD = 10.0
-"""Seconds for a whole head, from its first byte on; a new client has as long for that."""
+"""Seconds for a whole head: from the start for a new client, from its first byte on a connection that was kept."""
 IDLE = 120.0
 """Seconds that a connection may wait for its next request."""
 STALL = 300.0
 """Seconds without a byte of a body, either way."""
 LINGER = 2.0
 
+NOT_HTTP = "this is not HTTP/1.1, or its head is over 64 KiB"
 NOBODY = (
     f"{CAPABILITY} is missing or wrong, or its place was closed after a day without use: "
     "ask with the connection that Airflow gives, looked up anew"
@@ -61,20 +62,20 @@ class Conversation:
         """Answer requests until one is the last; a connection that breaks off is no news."""
         with suppress(Gone, OSError):
             self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            patience = HEAD
-            while self._answer_one(patience):
+            kept = False
+            while self._answer_one(kept):
                 self._wire.start_next_cycle()
-                patience = IDLE
+                kept = True
             self._linger()
 
-    def _answer_one(self, patience: float) -> bool:
-        """Answer one request; say whether another may follow."""
+    def _answer_one(self, kept: bool) -> bool:
+        """Answer one request; say whether another may follow on a connection that is kept for that."""
         import h11
 
         try:
-            request = self._head(patience)
+            request = self._head(kept)
         except h11.RemoteProtocolError as error:
-            self._send(refusal(error.error_status_hint, "this is not HTTP/1.1, or its head is over 64 KiB"))
+            self._send(refusal(error.error_status_hint, NOT_HTTP))
             return False
         if request is None:
             return False
@@ -82,6 +83,9 @@ class Conversation:
         method, target = request.method.decode(), request.target.decode("ascii", "replace")
         headers = [(name.decode(), value.decode("latin-1")) for name, value in request.headers.raw_items()]
         given = {name.lower(): value for name, value in headers}
+        if request.http_version not in (b"1.1", b"1.0"):
+            self._send(refusal(505, NOT_HTTP))
+            return False
         if refused := self._refused(method, target, given):
             self._send(refused)
             return False
@@ -113,20 +117,19 @@ class Conversation:
             return refusal(501, "a live connection carries HTTP requests, no websockets; try: live: false")
         return None
 
-    def _head(self, patience: float) -> h11.Request | None:
+    def _head(self, kept: bool) -> h11.Request | None:
         """Read a head; None where the client has no more to ask."""
         import h11
 
-        self._idles(True)
-        fresh = not self._wire.trailing_data[0]
-        ends = time.monotonic() + (patience if fresh else HEAD)
+        waits = kept and not self._wire.trailing_data[0]
+        self._idles(waits)
+        ends = time.monotonic() + (IDLE if waits else HEAD)
         while (event := self._wire.next_event()) is h11.NEED_DATA:
             self._client.settimeout(max(0.001, ends - time.monotonic()))
             self._wire.receive_data(self._client.recv(CHUNK))
-            if fresh:
+            if waits:
                 self._idles(False)
-                fresh, ends = False, time.monotonic() + HEAD
-        self._idles(False)
+                waits, ends = False, time.monotonic() + HEAD
         return event if isinstance(event, h11.Request) else None
 
     def _content(self) -> Iterator[bytes]:

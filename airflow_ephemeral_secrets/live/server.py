@@ -6,6 +6,7 @@ Its threads are daemons, and its sockets are closed on exec and in forked childr
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -45,13 +46,14 @@ class Server:
         self._mutex = threading.Lock()
         self._clients: set[socket.socket] = set()
         self._idle: OrderedDict[socket.socket, None] = OrderedDict()
-        threading.Thread(target=self._accept, name=NAME, daemon=True).start()
+        self._thread = threading.Thread(target=self._accept, name=NAME, daemon=True)
+        self._thread.start()
 
     def _accept(self) -> None:
         while self._listener.fileno() >= 0:
             try:
                 client, _ = self._listener.accept()
-            except OSError:  # the end, or no descriptor is left for now
+            except OSError:  # the end, or for now no descriptor is left
                 time.sleep(PAUSE)
                 continue
             serve = self._serve if self._make_room() else self._turn_away
@@ -60,12 +62,17 @@ class Server:
             threading.Thread(target=serve, args=(client,), name=NAME, daemon=True).start()
 
     def _make_room(self) -> bool:
-        if self._room.acquire(blocking=False):
-            return True
-        with self._mutex:
-            if self._idle:
-                _shut(self._idle.popitem(last=False)[0])
-        return self._room.acquire(timeout=ROOM)
+        ends = time.monotonic() + ROOM
+        while not self._room.acquire(blocking=False):
+            if time.monotonic() > ends:
+                return False
+            with self._mutex:
+                if client := next(filter(_silent, self._idle), None):
+                    del self._idle[client]
+                    _shut(client)
+            if self._room.acquire(timeout=PAUSE):
+                break
+        return True
 
     def _serve(self, client: socket.socket) -> None:
         try:
@@ -98,12 +105,20 @@ class Server:
         with self._mutex:
             for client in self._clients:
                 _shut(client)
+        self._thread.join(1.0)
 
     def forked(self) -> None:
         """Let go of what is the parent's."""
         for one in (self._listener, *self._clients):
             with suppress(OSError):
                 one.close()
+
+
+def _silent(client: socket.socket) -> bool:
+    """Say whether a client has sent nothing that we have not read."""
+    poll = select.poll()
+    poll.register(client, select.POLLIN)
+    return not poll.poll(0)
 
 
 def _shut(one: socket.socket) -> None:
