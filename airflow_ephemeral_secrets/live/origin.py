@@ -72,7 +72,8 @@ class Origin:
             return self._passed_back(self._send(asked, None, again=again))
         lease = self._supply.lease()
         response = self._send(asked, lease.credential, again=again)
-        if again and response.status == self.rejects and self._supply.renew(lease, dead=self._expired(response)):
+        renewed = response.status == self.rejects and self._supply.renew(lease, dead=self._expired(response))
+        if renewed and again:
             response.close()
             lease = self._supply.lease()
             response = self._send(asked, lease.credential, again=again)

@@ -73,9 +73,17 @@ class Content(Iterator[bytes]):
         self._response = response
 
     def __next__(self) -> bytes:
-        if piece := self._response.read1(CHUNK, decode_content=False):
-            return piece
-        raise StopIteration
+        from urllib3.exceptions import HTTPError
+
+        try:
+            piece = self._response.read1(CHUNK, decode_content=False)
+        except HTTPError as error:
+            broken = type(error).__name__
+        else:
+            if piece:
+                return piece
+            raise StopIteration
+        raise ConnectionAbortedError(f"the answer broke off ({broken})")
 
     def close(self) -> None:
         """Hang up on the API, unless it has said all."""
