@@ -24,6 +24,7 @@ from airflow_ephemeral_secrets.config import EVERYTHING, INLINE, Config, Owned, 
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
 from airflow_ephemeral_secrets.leases.host import HostStore, open_host
+from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver, no_route
@@ -40,12 +41,20 @@ class Installation:
     :param kwargs: of the backend
     :param home: ``AIRFLOW_HOME``: relative paths start there, and its leases are its own
     :param remote_log_conn_id: finds the connection of remote logging
+    :param mask: hides what live connections use, in a thread that nobody waits for
     """
 
-    def __init__(self, kwargs: Mapping[str, Any], home: str, remote_log_conn_id: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        kwargs: Mapping[str, Any],
+        home: str,
+        remote_log_conn_id: Callable[[], str | None],
+        mask: Callable[[Masks], None] = lambda _: None,
+    ) -> None:
         self._kwargs = kwargs
         self._home = home
         self._remote_log_conn_id = remote_log_conn_id
+        self._mask = mask
         self._mutex = threading.RLock()
         self._resolver: Resolver | None = None
         self._trusted = False
@@ -150,6 +159,7 @@ class Installation:
             Audit(clock, config.audit.file),
             clock,
             _open_route if shared else no_route,
+            self._mask,
         )
 
 
@@ -164,7 +174,12 @@ _installations: dict[bytes, Installation] = {}
 _mutex = threading.Lock()
 
 
-def installation(kwargs: Mapping[str, Any], home: str, remote_log_conn_id: Callable[[], str | None]) -> Installation:
+def installation(
+    kwargs: Mapping[str, Any],
+    home: str,
+    remote_log_conn_id: Callable[[], str | None],
+    mask: Callable[[Masks], None] = lambda _: None,
+) -> Installation:
     """
     Find what this process holds for some kwargs, or load it.
 
@@ -173,7 +188,7 @@ def installation(kwargs: Mapping[str, Any], home: str, remote_log_conn_id: Calla
     key = msgspec.json.encode([home, kwargs], order="deterministic", enc_hook=repr) if kwargs else home.encode()
     with _mutex:
         if key not in _installations:
-            _installations[key] = Installation(kwargs, home, remote_log_conn_id)
+            _installations[key] = Installation(kwargs, home, remote_log_conn_id, mask)
         return _installations[key]
 
 

@@ -12,6 +12,7 @@ import requests
 
 from airflow_ephemeral_secrets.audit import Audit
 from airflow_ephemeral_secrets.caller import Caller
+from airflow_ephemeral_secrets.clock import Clock
 from airflow_ephemeral_secrets.config import Config
 from airflow_ephemeral_secrets.credential import AwsCredential, Credential
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
@@ -22,7 +23,7 @@ from airflow_ephemeral_secrets.recipe import Book
 from airflow_ephemeral_secrets.resolver import Resolver
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape
 from airflow_ephemeral_secrets.sources.base import Minting, Network, Source
-from airflow_ephemeral_secrets.testing import FakeClock, FakeSource
+from airflow_ephemeral_secrets.testing import FakeSource
 from tests.resolving import CALLER, recipe
 
 REGION = "eu-west-1"
@@ -60,7 +61,7 @@ class Asking:
         self,
         source: Source,
         shape: Shape,
-        clock: FakeClock,
+        clock: Clock,
         caller: Caller = CALLER,
         *,
         audit: Path | None = None,

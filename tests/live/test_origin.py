@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from airflow_ephemeral_secrets.caller import Caller
+from airflow_ephemeral_secrets.caller import Caller, Process
 from airflow_ephemeral_secrets.errors import AccessDenied, SourceFailed
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT
 from airflow_ephemeral_secrets.shapes.http import Http
@@ -175,6 +175,14 @@ def test_failed_mint_is_told(ask: Asking, source: FakeSource, clock: FakeClock) 
     assert "idp.example.com: no answer in time" in answer.text
 
 
+@pytest.mark.parametrize("process", ["task", "trigger", "callback", "script"])
+def test_where_work_runs(source: FakeSource, gateway: Gateway, clock: FakeClock, process: Process) -> None:
+    """Every process in which work runs may open a place, and it serves there."""
+    asking = Asking(source, Http(source="fake", host=gateway.url, live=True), clock, Caller(process=process))
+
+    assert asking("GET", "/orders").status_code == 200
+
+
 def test_not_while_dags_are_parsed(source: FakeSource, gateway: Gateway, clock: FakeClock) -> None:
     """A process that parses Dags opens nothing."""
     asking = Asking(source, Http(source="fake", host=gateway.url, live=True), clock, Caller(process="parse"))
@@ -182,6 +190,8 @@ def test_not_while_dags_are_parsed(source: FakeSource, gateway: Gateway, clock: 
         asking.spec()
 
     assert caught.value.code == "not_live_here"
+    assert source.minted == []
+    assert ENDPOINT._server is None
 
 
 # Signed requests
