@@ -96,7 +96,6 @@ def run() -> Iterator[Run]:
             "AWS_ACCESS_KEY_ID": "AKIAOFTHEWORKER",
             "AWS_SECRET_ACCESS_KEY": "of-the-worker",
             "AWS_EC2_METADATA_DISABLED": "true",
-            "HTTP_PROXY": "http://127.0.0.1:1",
         }
         airflow = stack.enter_context(Airflow([DAGS], environment=environment, triggerer=True, parallelism=8))
         audit = airflow.home / "audit.jsonl"
@@ -109,6 +108,8 @@ def run() -> Iterator[Run]:
         kwargs = json.dumps({"config": document})
         airflow.start({"workers": {"secrets_backend": BACKEND, "secrets_backend_kwargs": kwargs}})
         airflow.wait(DAG_IDS, timeout=150)
+        failed = [task for task in airflow.metadata.tasks() if task.state != "success"]
+        assert not failed, "\n".join(airflow.task_error(task.dag_id, task.task_id) for task in failed)
         yield Run(airflow, places.visits, [json.loads(line) for line in audit.read_text().splitlines()])
 
 
