@@ -25,6 +25,7 @@ from airflow_ephemeral_secrets.config import EVERYTHING, INLINE, AuditSettings, 
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
 from airflow_ephemeral_secrets.leases.host import HostStore, open_host
+from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver, no_route
@@ -43,6 +44,7 @@ class Installation:
     :param home: ``AIRFLOW_HOME``: relative paths start there, and its leases are its own
     :param remote_log_conn_id: finds the connection of remote logging
     :param telemetry: counts and traces
+    :param mask: hides what live connections use, in a thread that nobody waits for
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class Installation:
         home: str,
         remote_log_conn_id: Callable[[], str | None],
         telemetry: Telemetry = SILENT,
+        mask: Callable[[Masks], None] = lambda _: None,
     ) -> None:
         self._kwargs = kwargs
         self._home = home
         self._remote_log_conn_id = remote_log_conn_id
         self._telemetry = telemetry
+        self._mask = mask
         self._mutex = threading.RLock()
         self._resolver: Resolver | None = None
         self._trusted = False
@@ -170,6 +174,7 @@ class Installation:
             Audit(clock, lambda: _open_sinks(config.audit, clock), self._telemetry),
             clock,
             _open_route if shared else no_route,
+            self._mask,
         )
 
 
@@ -200,6 +205,7 @@ def installation(
     home: str,
     remote_log_conn_id: Callable[[], str | None],
     telemetry: Telemetry = SILENT,
+    mask: Callable[[Masks], None] = lambda _: None,
 ) -> Installation:
     """
     Find what this process holds for some kwargs, or load it.
@@ -209,7 +215,7 @@ def installation(
     key = msgspec.json.encode([home, kwargs], order="deterministic", enc_hook=repr) if kwargs else home.encode()
     with _mutex:
         if key not in _installations:
-            _installations[key] = Installation(kwargs, home, remote_log_conn_id, telemetry)
+            _installations[key] = Installation(kwargs, home, remote_log_conn_id, telemetry, mask)
         return _installations[key]
 
 

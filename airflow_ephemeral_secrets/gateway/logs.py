@@ -85,7 +85,7 @@ class GatewayLogsOperator(BaseOperator):
     def _audit_file(self) -> str:
         if self.audit:
             return self.audit
-        setting = _airflow.worker_setting()
+        setting = _settings.worker()
         if setting and setting.ours:
             held = installation(setting.kwargs, _airflow.home(), _airflow.remote_log_conn_id)
             if path := held.resolver().config.audit.file:
