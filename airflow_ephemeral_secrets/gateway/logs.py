@@ -13,7 +13,7 @@ import msgspec
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
 
-from airflow_ephemeral_secrets import _airflow, timeline
+from airflow_ephemeral_secrets import _airflow, _settings, timeline
 from airflow_ephemeral_secrets.cli.table import render
 from airflow_ephemeral_secrets.gateway.log_sources import LogSource
 from airflow_ephemeral_secrets.installation import installation
