@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from airflow_ephemeral_secrets import _settings
-from airflow_ephemeral_secrets.caller import Caller, Process
+from airflow_ephemeral_secrets.caller import Caller, Process, run_type
 from airflow_ephemeral_secrets.masking import Masks, compact
 
 _compacted: dict[str, str] = {}
@@ -174,14 +174,17 @@ def caller(team_name: str | None = None) -> Caller:
             value = getattr(instance, name, None)
         return value if value is not None else environ.get(variable)
 
+    run_id = _text(fact("run_id", "AIRFLOW_CTX_DAG_RUN_ID"))
     return Caller(
         process=kind,
         dag_id=_text(fact("dag_id", "AIRFLOW_CTX_DAG_ID")),
         task_id=_text(fact("task_id", "AIRFLOW_CTX_TASK_ID")),
-        run_id=_text(fact("run_id", "AIRFLOW_CTX_DAG_RUN_ID")),
+        run_id=run_id,
         try_number=_number(fact("try_number", "AIRFLOW_CTX_TRY_NUMBER")),
         map_index=_number(fact("map_index", "AIRFLOW_CTX_MAP_INDEX")),
-        team=team_name or _team(),
+        team=team_name or _of_context("dag_run", "team_name") or _text(environ.get("AIRFLOW_CTX_TEAM_NAME")),
+        run_type=_of_context("dag_run", "run_type") or run_type(run_id),
+        owner=_of_context("task", "owner") or _text(environ.get("AIRFLOW_CTX_DAG_OWNER")),
         proven=("team",) if team_name else (),
     )
 
@@ -207,14 +210,14 @@ def _task_instance() -> Any:
     return context.get("ti") if context else None
 
 
-def _team() -> str | None:
+def _of_context(thing: str, attribute: str) -> str | None:
+    """Read an attribute of something in the task's context, which exists while the task's own code runs."""
     context = _current_context()
-    run = context.get("dag_run") if context else None
-    return _text(getattr(run, "team_name", None) or os.environ.get("AIRFLOW_CTX_TEAM_NAME"))
+    return _text(getattr(context.get(thing), attribute, None)) if context else None
 
 
 def _text(value: Any) -> str | None:
-    return str(value) if value not in (None, "") else None
+    return str(getattr(value, "value", value)) if value not in (None, "") else None
 
 
 def _number(value: Any) -> int | None:

@@ -15,6 +15,7 @@ from airflow.sdk.bases.secrets_backend import BaseSecretsBackend
 from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
 
 from airflow_ephemeral_secrets import _airflow
+from airflow_ephemeral_secrets._telemetry import AirflowTelemetry
 from airflow_ephemeral_secrets.errors import EphemeralSecretsError, MintError
 from airflow_ephemeral_secrets.installation import Installation, installation
 from airflow_ephemeral_secrets.masking import Masker, Masks
@@ -53,7 +54,7 @@ class EphemeralSecretsBackend(BaseSecretsBackend):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__()
-        self._installation = installation(kwargs, _airflow.home(), _airflow.remote_log_conn_id)
+        self._installation = installation(kwargs, _airflow.home(), _airflow.remote_log_conn_id, AirflowTelemetry())
         with suppress(Exception):
             _airflow.mask_component_log()
         if self._installation.error:

@@ -14,7 +14,8 @@ import msgspec
 from cachetools import TTLCache
 from msgspec import Struct
 
-from airflow_ephemeral_secrets.audit import Audit, AuditEvent
+from airflow_ephemeral_secrets.audit import Audit
+from airflow_ephemeral_secrets.audit_line import AuditEvent
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import Clock, Deadline, Instant, seconds
 from airflow_ephemeral_secrets.config import Config

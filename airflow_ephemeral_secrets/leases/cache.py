@@ -18,6 +18,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from random import Random
 from typing import Literal, NamedTuple, TypeVar
 
@@ -284,7 +285,8 @@ def within(deadline: Deadline, call: Callable[[], T]) -> T:
         except BaseException as error:
             answers.put(error)
 
-    threading.Thread(target=run, name="airflow-ephemeral-mint", daemon=True).start()
+    # the context names the task, to logs and traces
+    threading.Thread(target=copy_context().run, args=(run,), name="airflow-ephemeral-mint", daemon=True).start()
     try:
         answer = answers.get(timeout=deadline.remaining())
     except queue.Empty:

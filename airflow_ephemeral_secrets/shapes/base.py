@@ -70,11 +70,15 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     :param dags: patterns of Dag ids
     :param tasks: patterns of task ids
     :param teams: patterns of team names
+    :param run_types: patterns of types of Dag runs: ``scheduled``, ``manual``, ``backfill``, ``asset_triggered``
+    :param owners: patterns of the owners of tasks
     """
 
     dags: list[str] | None = None
     tasks: list[str] | None = None
     teams: list[str] | None = None
+    run_types: list[str] | None = None
+    owners: list[str] | None = None
 
 
 class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="shape"):

@@ -6,6 +6,7 @@ import json
 import secrets
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,12 +19,14 @@ from airflow_ephemeral_secrets.demo.airflow import Airflow
 from airflow_ephemeral_secrets.demo.api import OrdersApi
 from tests.airflow.bad_sts import bad_sts
 from tests.airflow.dags.fail_closed import CASES, ON_OTHER_WORKERS
+from tests.airflow.sinks import Listening
 from tests.peers.rogue import Rogue, reply
 from tests.peers.tls import serving
 
 DAGS = Path(__file__).parent / "dags"
 TOKEN = "canary/token+with=odd&characters/Q7d9Xw2L"
 PASSWORD = "canary password/with+odd=characters"
+AUDIT = "audit.jsonl"
 DECOY = "decoy.example.com"
 BACKEND = "airflow_ephemeral_secrets.EphemeralSecretsBackend"
 OWNED = [*(f"case_{case}" for case in (*CASES, *ON_OTHER_WORKERS)), "case_parse", "case_broken", "case_server"]
@@ -90,6 +93,7 @@ def config(sts: str, api: str, untrusted: str, home: Path, store: Path) -> dict[
                 "login": "{username}",
                 "password": "{password}",
             },
+            "who_*": http("api"),
             "orders": http("orders"),
             "lake": aws("lake-reader"),
             "case_policy": {**http("api"), "allow": {"dags": ["some_other_dag"]}},
@@ -116,9 +120,9 @@ def config(sts: str, api: str, untrusted: str, home: Path, store: Path) -> dict[
             **{f"case_{case}": http("api") for case in ("parse", "broken", "server")},
         },
         "variables": {"API_TOKEN": {"source": "api", "value": "{token}"}},
-        "network": {"deadline": "10s"},
+        "network": {"deadline": "20s"},
         "store": {"host": str(store)},
-        "audit": {"file": str(home / "audit.jsonl")},
+        "audit": {"file": str(home / AUDIT)},
     }
 
 
@@ -127,12 +131,14 @@ class Run(NamedTuple):
     An Airflow in which all Dags have run, and what was seen while its configuration was still good.
 
     :param import_errors: of the Dag files
+    :param counted: what StatsD heard
     :param server: what ``airflow connections get`` said, which speaks as the API server does
     :param passwords: of its users
     """
 
     airflow: Airflow
     import_errors: list[str]
+    counted: list[bytes]
     server: subprocess.CompletedProcess[str]
     passwords: dict[str, str]
 
@@ -153,7 +159,11 @@ def run() -> Iterator[Run]:
             "AWS_EC2_METADATA_DISABLED": "true",
             **{f"AIRFLOW_CONN_{conn_id.upper()}": decoy for conn_id in [*OWNED, "not_ours"]},
         }
-        real = stack.enter_context(Airflow([DAGS], environment=environment, triggerer=True, parallelism=4))
+        listening = stack.enter_context(Listening())
+        options = {"metrics": listening.options["metrics"]}
+        real = stack.enter_context(
+            Airflow([DAGS], environment=environment, options=options, triggerer=True, parallelism=4)
+        )
         store = Path("/dev/shm") / real.home.name
         stack.callback(shutil.rmtree, store, ignore_errors=True)
         (real.home / WEB_IDENTITY).write_text("canary-web-identity-token")
@@ -164,7 +174,8 @@ def run() -> Iterator[Run]:
         passwords = _passwords(real)
         real.start({"secrets": {"backend": BACKEND, "backend_kwargs": kwargs}, "core": _users(real)})
         _import_decoys(real)
-        real.wait(["fail_closed", "granted", "orders_sync"], timeout=150, parsed=False)
+        real.wait(["fail_closed", "granted", "orders_sync", "contexts"], timeout=180, parsed=False)
+        _await_callback(real)
         import_errors = real.metadata.import_errors()
         server = real.run("connections", "get", "case_server", "--output", "json")
         for dag_id, worse in (
@@ -175,13 +186,21 @@ def run() -> Iterator[Run]:
             real.run("dags", "trigger", dag_id)
             real.wait([dag_id], timeout=60, parsed=False)
         path.write_text(json.dumps(good))
-        yield Run(real, import_errors, server, passwords)
+        yield Run(real, import_errors, listening.packets, server, passwords)
 
 
 @pytest.fixture(scope="session")
 def airflow(run: Run) -> Airflow:
     """The Airflow of that run."""
     return run.airflow
+
+
+def _await_callback(real: Airflow) -> None:
+    """Wait for the Dag processor, which runs the callbacks of a Dag when it comes to it."""
+    for _ in range(300):
+        if b"who_dag_callback" in (real.home / AUDIT).read_bytes():
+            return
+        time.sleep(0.2)
 
 
 def _import_decoys(real: Airflow) -> None:

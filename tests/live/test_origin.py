@@ -68,7 +68,7 @@ class Asking:
             sources={"fake": source},
         )
         leases = LeaseCache(clock, Random(7), lambda: None)
-        self.resolver = Resolver(config, Policy(parse_mint=True), leases, Audit(clock, None), clock, open_route)
+        self.resolver = Resolver(config, Policy(parse_mint=True), leases, Audit(clock), clock, open_route)
         self._caller = caller
         self._session = requests.Session()
         self._session.trust_env = False
