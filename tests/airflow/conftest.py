@@ -120,7 +120,7 @@ def config(sts: str, api: str, untrusted: str, home: Path, store: Path) -> dict[
             **{f"case_{case}": http("api") for case in ("parse", "broken", "server")},
         },
         "variables": {"API_TOKEN": {"source": "api", "value": "{token}"}},
-        "network": {"deadline": "10s"},
+        "network": {"deadline": "20s"},
         "store": {"host": str(store)},
         "audit": {"file": str(home / AUDIT)},
     }
@@ -174,7 +174,7 @@ def run() -> Iterator[Run]:
         passwords = _passwords(real)
         real.start({"secrets": {"backend": BACKEND, "backend_kwargs": kwargs}, "core": _users(real)})
         _import_decoys(real)
-        real.wait(["fail_closed", "granted", "contexts", "orders_sync"], timeout=150, parsed=False)
+        real.wait(["fail_closed", "granted", "orders_sync", "contexts"], timeout=180, parsed=False)
         _await_callback(real)
         import_errors = real.metadata.import_errors()
         server = real.run("connections", "get", "case_server", "--output", "json")
