@@ -12,7 +12,7 @@ from types import ModuleType
 from airflow_ephemeral_secrets import __version__
 from airflow_ephemeral_secrets.errors import ConfigError, EphemeralSecretsError
 
-VERBS = ("demo", "doctor", "explain", "flush", "leases", "mint", "schema")
+VERBS = ("audit", "demo", "doctor", "explain", "flush", "leases", "mint", "schema")
 PROBLEM, WRONG_USE = 1, 2
 
 

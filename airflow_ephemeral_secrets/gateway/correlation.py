@@ -12,6 +12,8 @@ from uuid import UUID
 from airflow_ephemeral_secrets.caller import Caller
 
 AMAZON, AZURE, GOOGLE = ".amazonaws.com", ".azure-api.net", ".googleapis.com"
+LIVE = "127.0.0.1"
+"""The host of a live connection, behind which any gateway may be."""
 
 
 class Correlation:
@@ -37,12 +39,13 @@ class Correlation:
             "X-Correlation-Id": self.id,
             "X-Request-Id": f"{self.id}-{span}",
         }
-        if host.endswith(AMAZON):
+        live = host == LIVE
+        if live or host.endswith(AMAZON):
             given["x-amzn-RequestId"] = str(UUID(self.id))
             given["X-Amzn-Trace-Id"] = f"Root=1-{self.id[:8]}-{self.id[8:]}"
-        elif host.endswith(AZURE):
+        if live or host.endswith(AZURE):
             given["x-ms-client-request-id"] = str(UUID(self.id))
-        elif host.endswith(GOOGLE):
+        if host.endswith(GOOGLE):
             given["x-goog-request-reason"] = self._reason()
         return given
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -23,18 +24,30 @@ from airflow_ephemeral_secrets.demo.leaks import Finding, Search
 from airflow_ephemeral_secrets.demo.proofs import minted_secrets
 from tests.airflow.leak_dags.leaking import SINKS, canary, plain
 from tests.airflow.sinks import Listening, PostgresMetadata, Sampling, search_files
+from tests.peers.installed import node, npm
 from tests.peers.postgresql import Database, PostgreSql
-from tests.peers.rogue import Rogue, reply
+from tests.peers.rogue import Peer, Rogue, reply, response
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(420)]
 
 DAGS = Path(__file__).parent / "leak_dags"
-TOKEN, CLIENT_SECRET, PASSWORD = (f"{secrets.token_urlsafe(24)}/with+odd=characters" for _ in range(3))
+TOKEN, CLIENT_SECRET, PASSWORD, KEY = (f"{secrets.token_urlsafe(24)}/with+odd=characters" for _ in range(4))
 API_TOKEN = "of-no-interest-here"
 GRANT = json.dumps({"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}).encode()
 BACKEND = "airflow_ephemeral_secrets.EphemeralSecretsBackend"
 BUSY = reply(b'{"token": "of no interest"}', status=429, Retry_After="2")
-STEPS = ("call", "call_deferred", "gateway", "sense", "sense_deferred", "list", "query", "careless")
+STEPS = (
+    "call",
+    "call_deferred",
+    "gateway",
+    "sense",
+    "sense_deferred",
+    "list",
+    "query",
+    "collection",
+    "monitor",
+    "careless",
+)
 
 
 class Run(NamedTuple):
@@ -51,13 +64,26 @@ class Run(NamedTuple):
     waited: list[str]
 
 
-def config(folder: Path, store: Path, aws: Cloud, token_url: str, api: str, busy: str, database: Database) -> str:
+def postman(peer: Peer) -> None:
+    """Answer for a monitor that has run once more whenever it is looked at."""
+    request = peer.read()
+    assert request.headers["X-API-Key"] == KEY
+    stats = {"assertions": {"total": 1, "failed": 0}, "requests": {"total": 1}}
+    run = {"status": "success", "startedAt": str(time.time()), "finishedAt": str(time.time()), "stats": stats}
+    peer.send(response(json.dumps({"monitor": {"lastRun": run}}).encode()))
+
+
+def config(folder: Path, store: Path, aws: Cloud, token_url: str, apis: Mapping[str, str], database: Database) -> str:
     (folder / "client-secret").write_text(CLIENT_SECRET)
     (folder / "password").write_text(database.password)
+    (folder / "postman-key").write_text(KEY)
     return json.dumps(
         {
             "version": 1,
-            "secrets": {name: {"from": "file", "path": str(folder / name)} for name in ("client-secret", "password")},
+            "secrets": {
+                name: {"from": "file", "path": str(folder / name)}
+                for name in ("client-secret", "password", "postman-key")
+            },
             "sources": {
                 "orders": {
                     "kind": "oauth2",
@@ -72,10 +98,18 @@ def config(folder: Path, store: Path, aws: Cloud, token_url: str, api: str, busy
                     "endpoint_url": aws.endpoint_url,
                 },
                 "db": {"kind": "static", "username": database.role, "password": {"secret": "password"}},
+                "postman": {"kind": "static", "token": {"secret": "postman-key"}},
             },
             "connections": {
-                "orders": {"source": "orders", "shape": "http", "host": api},
-                "busy": {"source": "orders", "shape": "http", "host": busy},
+                "orders": {"source": "orders", "shape": "http", "host": apis["orders"]},
+                "postman": {
+                    "source": "postman",
+                    "shape": "http",
+                    "host": apis["postman"],
+                    "header": "X-API-Key",
+                    "prefix": "",
+                },
+                "busy": {"source": "orders", "shape": "http", "host": apis["busy"]},
                 "lake": {
                     "source": "lake",
                     "shape": "aws",
@@ -111,9 +145,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         aws = stack.enter_context(Cloud(API_TOKEN))
         tokens = stack.enter_context(Rogue(reply(GRANT)))
         api = stack.enter_context(OrdersApi(TOKEN))
+        monitors = stack.enter_context(Rogue(postman))
         busy = stack.enter_context(Rogue(BUSY, reply(b"[1]", Content_Type="application/json")))
         listening = stack.enter_context(Listening())
-        environment = {**aws.worker_environment, "STATSD_PORT": str(listening.statsd_port)}
+        environment = {
+            **aws.worker_environment,
+            "NODE_PATH": str(npm("newman").parent),
+            "PATH": f"{Path(node()).parent}:{os.environ['PATH']}",
+            "STATSD_PORT": str(listening.statsd_port),
+        }
         airflow = stack.enter_context(
             Airflow([DAGS], environment=environment, metadata=own, options=listening.options, triggerer=True)
         )
@@ -121,7 +161,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         store.mkdir(0o700)
         stack.callback(_remove, store)
         path = airflow.home / "ephemeral.json"
-        path.write_text(config(folder, store, aws, tokens.url, api.url, busy.url, database))
+        apis = {"orders": api.url, "busy": busy.url, "postman": monitors.url}
+        path.write_text(config(folder, store, aws, tokens.url, apis, database))
         kwargs = json.dumps({"config_file": path.name})
         with Sampling(airflow) as sampling:
             airflow.start(
@@ -136,7 +177,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             airflow.wait(["clean", "leaky"], timeout=240, parsed=False)
         minted = {"token": TOKEN, **minted_secrets(aws.issued())}
         leaked = {sink: (plain if sink in ("lineage", "statsd") else canary)(sink) for sink in SINKS}
-        looked_for = {**minted, "client secret": CLIENT_SECRET, "password": PASSWORD}
+        looked_for = {**minted, "client secret": CLIENT_SECRET, "password": PASSWORD, "postman key": KEY}
         search = Search({**looked_for, **{f"leak {sink}": secret for sink, secret in leaked.items()}})
         besides = (store, folder, postgresql.folder, airflow.home)
         found = _search(search, airflow, own, listening, sampling, began, besides)
@@ -202,10 +243,12 @@ def test_what_leaks_on_purpose_is_found(run: Run, sink: str) -> None:
 
 
 def test_traces_and_triggers_were_searched(run: Run) -> None:
-    """The gateway's task left a trace of each of its two calls, and waited with a moment and two numbers."""
+    """The gateway's task and the collection left a trace of each call; what waited did so with names and numbers."""
     traces = [json.loads(path.read_text()) for path in (run.airflow.home / "traces").rglob("*.json")]
     assert sorted(trace["outcome"] for trace in traces) == ["GatewayRefused", "ok"]
     assert {trace["caller"]["task_id"] for trace in traces} == {"gateway"}
     assert all(len(trace["lease_ids"]) == 1 for trace in traces)
     assert any("DateTimeTrigger" in cell for cell in run.waited)
     assert any("waited" in cell and "pauses" in cell for cell in run.waited)
+    assert any("PostmanMonitorTrigger" in cell for cell in run.waited)
+    assert len(list((run.airflow.home / "collection-traces").rglob("*.json"))) == 2

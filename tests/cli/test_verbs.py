@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -70,6 +71,25 @@ def test_explain(
     assert (got, json.loads(out)["granted"]) == (code, code == 0)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([], 1),
+        (["--run-type", "scheduled", "--owner", "data-platform"], 0),
+        (["--run-id", "scheduled__2027-01-15", "--owner", "data-platform"], 0),
+        (["--run-id", "manual__2027-01-15", "--owner", "data-platform"], 1),
+        (["--run-type", "scheduled", "--owner", "people"], 1),
+    ],
+)
+def test_explain_for_a_run_and_an_owner(
+    capsys: pytest.CaptureFixture[str], file: Path, arguments: Sequence[str], code: int
+) -> None:
+    """The type of the run, or an id that tells it, and the owner of the task can be given too."""
+    file.write_text(GOOD.replace('dags: ["etl_*"]', 'run_types: [scheduled], owners: ["data-*"]'))
+    got, out, _ = run(capsys, "explain", "lake", "--dag-id", "etl_a", *arguments, "--config", str(file))
+    assert (got, "under allow." in out) == (code, code == 1 and bool(arguments))
+
+
 def test_mint(capsys: pytest.CaptureFixture[str], file: Path) -> None:
     """Mint prints everything about the credential but the secret."""
     code, out, _ = run(capsys, "mint", "api", "--config", str(file), "--json")
@@ -79,6 +99,22 @@ def test_mint(capsys: pytest.CaptureFixture[str], file: Path) -> None:
     assert len(told["lease_id"]) == 12
     code, out, _ = run(capsys, "mint", "api", "--config", str(file))
     assert "principal   static token" in out
+
+
+@pytest.mark.parametrize(
+    ("conn_id", "told"),
+    [
+        ("api", "asks nobody else; without this recipe: the environment variable AIRFLOW_CONN_API, which is set here"),
+        ("other", "asks the API server: its environment and the metadata database"),
+    ],
+)
+def test_explain_tells_who_else_there_is(
+    capsys: pytest.CaptureFixture[str], file: Path, monkeypatch: pytest.MonkeyPatch, conn_id: str, told: str
+) -> None:
+    """The last step is who would answer if this backend did not."""
+    monkeypatch.setenv("AIRFLOW_CONN_API", "http://decoy.example.com")
+    _, out, _ = run(capsys, "explain", conn_id, "--config", str(file))
+    assert out.splitlines()[-1].split(maxsplit=2)[2] == told
 
 
 @pytest.mark.parametrize(
@@ -227,3 +263,110 @@ def test_flush_all(capsys: pytest.CaptureFixture[str], file: Path, shared: Insta
 def test_no_store(capsys: pytest.CaptureFixture[str], file: Path, verb: Sequence[str]) -> None:
     """With the store switched off there is nothing to list or forget."""
     assert run(capsys, *verb, "--config", str(file))[0] == 0
+
+
+LINES = (
+    '{"time":"2027-01-15T08:00:02.000Z","event":"lookup","outcome":"grant","conn_id":"lake","lease_id":"0123456789ab",'
+    '"from":"host","duration_ms":0.4,"principal":"role/reader","caller":{"process":"task","dag_id":"etl_a",'
+    '"run_id":"r1","task_id":"copy","try_number":2,"map_index":3}}\n'
+    '{"time":"2027-01-15T08:00:01.000Z","event":"lookup","outcome":"deny","conn_id":"la\\u001bke","code":"not_allowed",'
+    '"reason":"its allow does not name Dag other","caller":{"process":"task","dag_id":"other","run_id":"r1"}}\n'
+)
+
+
+@pytest.fixture
+def audited(tmp_path: Path) -> Path:
+    path = tmp_path / "audit.jsonl"
+    path.write_text(LINES)
+    return path
+
+
+def test_audit(capsys: pytest.CaptureFixture[str], audited: Path) -> None:
+    """Audit prints who got what in order, one line each: lease, origin, duration, or why not."""
+    code, out, _ = run(capsys, "audit", "--run-id", "r1", "--file", str(audited))
+    head, denied, granted = out.splitlines()
+    assert code == 0
+    assert head.split() == ["time", "event", "outcome", "conn_id", "caller", "lease", "from", "ms", "what"]
+    assert "other" in denied
+    assert "not_allowed: its allow does not name Dag other" in denied
+    assert "etl_a copy [3] try 2  0123456789ab  host  0.4  role/reader" in granted
+    assert "\x1b" not in out
+
+
+def test_audit_as_json(capsys: pytest.CaptureFixture[str], audited: Path) -> None:
+    """With --json the lines are those of the file, in order."""
+    code, out, _ = run(capsys, "audit", "--file", str(audited), "--json")
+    assert (code, out.splitlines()) == (0, list(reversed(LINES.splitlines())))
+
+
+def test_audit_finds_nothing(capsys: pytest.CaptureFixture[str], audited: Path) -> None:
+    """Where no line is wanted the exit code is 1; what cannot be read as one is counted on stderr."""
+    audited.write_text(LINES + "{\n")
+    code, out, err = run(capsys, "audit", "--file", str(audited), "--since", "1s", "--dag-id", "nobody")
+    assert (code, len(out.splitlines())) == (1, 1)
+    code, out, err = run(capsys, "audit", "--file", str(audited))
+    assert (code, "1 lines are malformed" in err) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("since", "found"), [("2027-01-15T08:00:02Z", 1), ("2027-01-15T08:00:01", 2), ("2027-01-15T10:00:02+02:00", 1)]
+)
+def test_audit_since(capsys: pytest.CaptureFixture[str], audited: Path, since: str, found: int) -> None:
+    """A moment is of UTC unless it says otherwise."""
+    os.utime(audited, (4e9, 4e9))
+    _, out, _ = run(capsys, "audit", "--file", str(audited), "--json", "--since", since)
+    assert len(out.splitlines()) == found
+
+
+def test_audit_takes_the_file_of_the_configuration(capsys: pytest.CaptureFixture[str], file: Path) -> None:
+    """Without --file it reads audit.file; where neither is set that is wrong use."""
+    assert run(capsys, "audit", "--config", str(file))[0] == 2
+    path = file.with_name("audit.jsonl")
+    file.write_text(f"{GOOD}audit: {{file: {path}}}\n")
+    run(capsys, "mint", "api", "--config", str(file))
+    code, out, _ = run(capsys, "audit", "--config", str(file))
+    assert (code, [line.split()[1] for line in out.splitlines()]) == (0, ["event", "mint", "lookup"])
+
+
+CORRELATION = Caller(dag_id="etl_a", run_id="r1", task_id="copy", try_number=2, map_index=3).correlation_id
+BY_US = {"time": "2027-01-15T08:00:05Z", "method": "GET", "path": "/orders", "status": 200, "requestId": CORRELATION}
+BY_OTHERS = {**BY_US, "requestId": "r-2", "userArn": "arn:aws:iam::111122223333:user/other"}
+BY_NOBODY = {**BY_US, "requestId": "r-3", "userArn": "role/reader", "time": "2027-01-19T08:00:05Z"}
+"""After the credential of ``role/reader`` has been handed out, and after it has died."""
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        ([], 1, [("/orders", "correlation"), ("/orders", "nobody")]),
+        (["--dag-id", "etl_a", "--conn-id", "lake"], 1, [("/orders", "correlation")]),
+        (["--dag-id", "other"], 1, []),
+        (["--since", "2027-01-16T00:00"], 1, [("/orders", "nobody")]),
+        (["ours"], 0, [("/orders", "correlation")]),
+    ],
+)
+def test_audit_with_the_log_of_a_gateway(
+    capsys: pytest.CaptureFixture[str], audited: Path, options: list[str], code: int, told: list[tuple[str, str]]
+) -> None:
+    """Each call is told with the task that made it; those by nobody we know make the exit code 1."""
+    ends = LINES.replace('"from":"host"', '"from":"host","expires_at":"2027-01-15T09:00:00Z"')
+    audited.write_text(ends)
+    os.utime(audited, (4e9, 4e9))
+    log = audited.with_name("access.log")
+    calls = [BY_US, BY_OTHERS] if options == ["ours"] else [BY_US, BY_OTHERS, BY_NOBODY]
+    log.write_text("".join(f"{json.dumps(call)}\n" for call in calls) + "nonsense\n")
+    given = [option for option in options if option != "ours"]
+    arguments = ["audit", "--file", str(audited), "--gateway-log", str(log), *given]
+    got, out, err = run(capsys, *arguments, "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert (got, [(line["path"], line["how"]) for line in lines]) == (code, told)
+    assert "malformed: 1" in err
+    _, out, _ = run(capsys, *arguments)
+    assert out.splitlines()[0].split() == ["time", "method", "path", "status", "ms", "how", "who"]
+    assert ("etl_a r1 copy [3] try 2" in out) == (("/orders", "correlation") in told)
+
+
+def test_audit_without_the_log_of_a_gateway(capsys: pytest.CaptureFixture[str], audited: Path) -> None:
+    """A log that cannot be read is wrong use, and named."""
+    code, _, err = run(capsys, "audit", "--file", str(audited), "--gateway-log", "/none/access.log")
+    assert (code, "/none/access.log" in err) == (2, True)

@@ -22,10 +22,11 @@ EVERYWHERE = {"traceparent", "X-Correlation-Id", "X-Request-Id"}
         ("acme.azure-api.net", {"x-ms-client-request-id"}),
         ("storage.googleapis.com", {"x-goog-request-reason"}),
         ("googleapis.com.example.org", set()),
+        ("127.0.0.1", {"x-amzn-RequestId", "X-Amzn-Trace-Id", "x-ms-client-request-id"}),
     ],
 )
 def test_headers(host: str, more: set[str]) -> None:
-    """Every gateway gets the common ones, and its own where its host tells it."""
+    """Every gateway gets the common ones, and its own where its host tells it; one behind a live connection, all."""
     correlation = Correlation(CALLER)
     headers = correlation.headers(host, "0123456789abcdef")
     assert headers.keys() == EVERYWHERE | more

@@ -13,7 +13,12 @@ from airflow.providers.http.operators.http import HttpOperator
 from airflow.providers.http.sensors.http import HttpSensor
 from airflow.sdk import BaseHook, Variable, dag, task
 
-from airflow_ephemeral_secrets.gateway import GatewayOperator, ResponseChecks
+from airflow_ephemeral_secrets.gateway import (
+    GatewayOperator,
+    PostmanCollectionOperator,
+    PostmanMonitorOperator,
+    ResponseChecks,
+)
 
 DEFERRED = {"deferrable": True, "retries": 5, "retry_delay": timedelta(seconds=1)}
 
@@ -47,6 +52,16 @@ def clean():
     HttpSensor(task_id="sense_deferred", poke_interval=1, **orders, **DEFERRED)
     S3ListOperator(task_id="list", bucket="demo-lake", aws_conn_id="lake")
     SQLExecuteQueryOperator(task_id="query", conn_id="db", sql="SELECT 42 AS answer", show_return_value_in_logs=True)
+
+    PostmanCollectionOperator(
+        task_id="collection",
+        collection="orders_collection.json",
+        conn_ids={"orders": "orders"},
+        trace=f"file://{os.environ['AIRFLOW_HOME']}/collection-traces",
+    )
+    PostmanMonitorOperator(
+        task_id="monitor", monitor_id="m-1", postman_conn_id="postman", poll_interval=timedelta(seconds=1)
+    )
 
     @task
     def careless():

@@ -1,0 +1,188 @@
+// Runs one collection with Newman. The first line of stdin is a JSON document with everything, secrets too; what leaves
+// by stdout is a JSON line for each request of the collection that ran, without secrets. It ends when stdin does.
+"use strict";
+
+const crypto = require("crypto");
+
+const LONGEST = { name: 200, message: 2000 };
+const MOST = 100; // requests, assertions, errors and console messages of one request of the collection
+const SHORTEST_SECRET = 5;
+const NAMED_SECRET = /token|secret|pass|pwd|key|auth|session|cookie|credential|jwt|code|signature/i;
+const LONG = 20; // a value of so many characters that a script sets may be a secret, whatever its name
+
+// What looks like a secret of somebody else's, such as a token in an answer that a script prints.
+const STRANGE = [
+  [/\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*/g, "***"],
+  [/\b(Bearer|Basic)( +)[\w.~+/=-]{5,}/gi, "$1$2***"],
+  [/(\\?"[^"\\]{0,60}(?:token|secret|passw|api.?key|cookie)[^"\\]{0,60}\\?"\s*:\s*\\?")[^"\\]{5,}/gi, "$1***"],
+];
+
+const secrets = new Map(); // every form of a secret -> the length of what it is made of
+
+function hide(secret) {
+  if (typeof secret !== "string" || secret.length < SHORTEST_SECRET || secrets.has(secret)) return;
+  const raw = Buffer.from(secret);
+  const url = encodeURIComponent(secret.toWellFormed ? secret.toWellFormed() : secret);
+  const strict = url.replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+  const json = JSON.stringify(secret).slice(1, -1);
+  const found = [secret, url, strict, url.replace(/%20/g, "+"), url.replace(/%2F/g, "/"), json, json.replace(/\//g, "\\/")];
+  for (const quoted of [url, strict]) found.push(quoted.replace(/%../g, (escape) => escape.toLowerCase()));
+  for (let offset = 0; offset < 3; offset++) {
+    // the digits that depend on the secret alone, when so many other bytes stand before it
+    const whole = Buffer.concat([Buffer.alloc(offset), raw]).toString("base64");
+    const core = whole.slice(Math.ceil((8 * offset) / 6), Math.floor((8 * (offset + raw.length)) / 6));
+    found.push(core, core.replace(/\+/g, "-").replace(/\//g, "_"));
+  }
+  found.push(raw.toString("hex"), raw.toString("hex").toUpperCase());
+  for (const form of found) secrets.set(form, form.length);
+  ordered = null;
+}
+
+let ordered = null;
+
+function redact(value, longest) {
+  let text = typeof value === "string" ? value : written(value);
+  ordered ??= [...secrets.keys()].sort((a, b) => b.length - a.length);
+  for (const form of ordered) if (text.includes(form)) text = text.split(form).join("***");
+  for (const [pattern, instead] of STRANGE) text = text.replace(pattern, instead);
+  return text.length > longest ? `${text.slice(0, longest)}...` : text;
+}
+
+function written(value) {
+  try {
+    return JSON.stringify(value, (_, part) => (part?.type === "Buffer" ? `${part.data?.length} bytes` : part)) ?? String(value);
+  } catch {
+    return typeof value;
+  }
+}
+
+function say(line, then) {
+  process.stdout.write(`${JSON.stringify(line)}\n`, then);
+}
+
+function end(error) {
+  say({ done: true, error: error ? redact(error.message || error.name || "error", LONGEST.name) : null }, () => process.exit(0));
+}
+
+// What a script puts into a variable may be a token that it was given: it is hidden like those that came in.
+function hideWhatScriptsSet(execution, given) {
+  for (const scope of ["environment", "globals", "collectionVariables", "_variables"]) {
+    for (const { key, value } of execution?.[scope]?.values?.all?.() ?? execution?.[scope]?.values ?? []) {
+      if (typeof value !== "string" || given.get(key) === value) continue;
+      if (NAMED_SECRET.test(key) || value.length >= LONG) hide(value);
+    }
+  }
+}
+
+// A request to the host of a connection gets the headers of the connection that it does not bring, as with Airflow's
+// hook, unless its author chose "No Auth"; and those that name it in the gateway's log. Where the connection is live,
+// the header that would carry the token goes: the endpoint puts in a fresh one.
+function prove(request, item, hosts) {
+  const url = parsed(request.url.toString());
+  if (!url) return;
+  for (const { origin, path, headers, named, live } of hosts) {
+    if (url.origin !== parsed(origin)?.origin || !(url.pathname === path || url.pathname.startsWith(`${path}/`))) continue;
+    const proven = live || item?.getAuth?.()?.type !== "noauth";
+    if (live) request.headers.remove((header) => String(header.value).includes(live));
+    const span = crypto.randomBytes(8).toString("hex");
+    const names = named.map(([key, value]) => [key, value.replace("{span}", span)]);
+    for (const [key, value] of [...(proven ? headers : []), ...names]) if (!request.headers.has(key)) request.headers.add({ key, value });
+    return;
+  }
+}
+
+function parsed(url) {
+  try {
+    return new URL(url);
+  } catch {
+    return null;
+  }
+}
+
+function seen(error, request, response) {
+  const told = { method: redact(request.method, LONGEST.name), host: "", path: "" };
+  told.host = redact(request.url.getRemote(true), LONGEST.name);
+  told.path = redact(request.url.getPath(), LONGEST.name);
+  if (response) {
+    const body = response.stream ?? Buffer.alloc(0);
+    told.status = response.code;
+    told.ms = response.responseTime;
+    told.bytes = body.length;
+    told.sha256 = crypto.createHash("sha256").update(body).digest("hex");
+  }
+  if (error) told.error = redact(error.code || error.name || "Error", LONGEST.name);
+  return told;
+}
+
+function run(document) {
+  document.secrets.forEach(hide);
+  const given = new Map(document.values.map(({ key, value }) => [key, value]));
+  for (const { key, value } of document.collection.variable ?? []) if (!given.has(key)) given.set(key, value);
+  const newman = require(document.newman);
+  const { Runner } = require(require.resolve("postman-runtime", { paths: [document.newman] }));
+  const start = Runner.prototype.run; // Newman has no option for the largest answer, its engine has
+  Runner.prototype.run = function (collection, options, callback) {
+    options.requester.maxResponseSize = document.largest_response;
+    return start.call(this, collection, options, callback);
+  };
+
+  let held = [];
+  let current;
+  const reset = () => (current = { requests: [], assertions: [], errors: [], console: [], left_out: 0 });
+  const note = (list, entry) => (list.length < MOST ? list.push(entry) : current.left_out++);
+  const flush = (name) => {
+    current.console = current.console.map(({ level, text }) => ({ level, text: redact(text, LONGEST.message) }));
+    current.assertions = current.assertions.map((one) => ({ ...one, name: redact(one.name, LONGEST.name) }));
+    current.requests = current.requests.map(([error, request, response]) => seen(error, request, response));
+    say({ item: redact(name, LONGEST.name), ...current });
+    for (const response of held) response.stream = undefined; // Newman keeps them all to the end
+    held = [];
+    reset();
+  };
+  reset();
+
+  newman
+    .run(
+      {
+        collection: document.collection,
+        environment: { name: "airflow", values: document.values },
+        folder: document.folder ?? undefined,
+        reporters: [],
+        exportGlobals: false,
+        exportEnvironment: false,
+        exportCollection: false,
+        exportCookieJar: false,
+        insecure: false,
+        insecureFileRead: false,
+        workingDir: document.working_dir,
+      },
+      (error) => end(error),
+    )
+    .on("beforeRequest", (_, { request, item }) => prove(request, item, document.hosts))
+    .on("request", (error, { request, response }) => {
+      if (response) held.push(response);
+      if (request) note(current.requests, [error, request, response]);
+      else note(current.errors, error?.name ?? "Error");
+    })
+    .on("script", (_, { execution }) => hideWhatScriptsSet(execution, given))
+    .on("assertion", (error, { assertion, skipped }) => note(current.assertions, { name: assertion, ok: !error, skipped: Boolean(skipped) }))
+    .on("exception", (_, { error }) => note(current.errors, redact(error?.name ?? "Error", LONGEST.name)))
+    .on("console", (_, { level, messages }) => note(current.console, { level, text: messages.map((one) => (typeof one === "string" ? one : written(one))).join(" ") }))
+    .on("item", (_, { item }) => flush(item.name));
+}
+
+process.on("uncaughtException", (error) => {
+  say({ crash: error.code || error.name }, () => process.exit(1));
+});
+
+let text = "";
+process.stdin.setEncoding("utf8");
+process.stdin.on("data", (piece) => {
+  if (text === null) return;
+  text += piece;
+  if (!piece.includes("\n")) return;
+  const document = JSON.parse(text);
+  text = null;
+  run(document);
+});
+process.stdin.on("end", () => process.exit(1));
