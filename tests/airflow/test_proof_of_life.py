@@ -106,7 +106,8 @@ def run() -> Iterator[Run]:
             "audit": {"file": str(audit)},
         }
         kwargs = json.dumps({"config": document})
-        airflow.start({"workers": {"secrets_backend": BACKEND, "secrets_backend_kwargs": kwargs}})
+        patient = {"execution_api_timeout": "60"}  # a server that is starting may take its time on a busy machine
+        airflow.start({"workers": {"secrets_backend": BACKEND, "secrets_backend_kwargs": kwargs, **patient}})
         airflow.wait(DAG_IDS, timeout=150)
         failed = [task for task in airflow.metadata.tasks() if task.state != "success"]
         assert not failed, "\n".join(airflow.task_error(task.dag_id, task.task_id) for task in failed)
