@@ -8,6 +8,7 @@ from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.errors import AccessDenied
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT, Face
 from airflow_ephemeral_secrets.live.origin import BearerOrigin, SigningOrigin
+from airflow_ephemeral_secrets.live.sessions import SESSIONS
 from airflow_ephemeral_secrets.live.sts import StsDesk
 from airflow_ephemeral_secrets.live.supply import HandedOut, Supply
 from airflow_ephemeral_secrets.masking import Masks
@@ -23,12 +24,15 @@ def open_route(
     caller: Caller,
     face: LiveFace,
     mask: Callable[[Masks], None] = lambda _: None,
+    *,
+    sessions: bool = False,
 ) -> Route:
     """
     Open a route, or give the one that is open for the same request.
 
     :param name: the conn_id of the lookup
     :param mask: keeps what a desk hands out of the task's log
+    :param sessions: whether the amazon provider makes its sessions by our factory
     :raises AccessDenied: in a process that parses Dags, and ends before any task could use it
     """
     if caller.process == "parse":
@@ -38,6 +42,8 @@ def open_route(
     key = (resolver, name, recipe.lease_key(caller, recipe.facts(caller)))
     network = resolver.config.network
     handed_out = HandedOut(resolver, recipe, name, caller, mask)
+    if isinstance(face, StsFace) and sessions:
+        return SESSIONS.route(key, lambda: handed_out)
     if isinstance(face, StsFace):
         upstream = face.upstream
         return ENDPOINT.desk(key, lambda capability: StsDesk(capability, handed_out, network, upstream=upstream))

@@ -70,14 +70,14 @@ class Aws(Shape, frozen=True, kw_only=True, tag="aws"):
     def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         services = _mapping(self.extra, "service_config")
         sts = {**_mapping(services, "sts"), "endpoint_url": route.url}
-        extra = {**self._extra(), "role_arn": LEASED, "service_config": {**services, "sts": sts}}
+        place = {"role_arn": LEASED, "service_config": {**services, "sts": sts}} if route.url else {}
         return spec(
             None,
             secrets=(route.capability,),
             conn_type="aws",
             login=STS_LOGIN,
             password=route.capability,
-            extra=dump(extra),
+            extra=dump({**self._extra(), **place}),
         )
 
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:

@@ -18,7 +18,7 @@ class Route(NamedTuple):
     """
     Where a place is, and what lets one in.
 
-    :param url: of the endpoint, without a path; of a desk, with one
+    :param url: of the endpoint, without a path; of a desk, with one; empty for code of ours, which needs no place
     """
 
     url: str

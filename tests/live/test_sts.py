@@ -125,6 +125,15 @@ def test_keys_are_those_of_the_moment(aws: Resolver, keys: Keys, clock: FakeCloc
     assert not any(secret in f"{spec.fields()}" for key in keys.known.values() for secret in key.secrets())
 
 
+def test_flushed_keys_are_given_no_more(aws: Resolver) -> None:
+    """After a lease was taken back, the next request of the hook has new keys."""
+    spec = found(aws)
+    first = assume(spec)
+    aws.invalidate(first["AssumedRoleUser"]["AssumedRoleId"].partition(":")[0])
+
+    assert assume(spec)["Credentials"]["AccessKeyId"] == "ASIA2"
+
+
 def test_keys_that_last_are_asked_for_again(clock: FakeClock) -> None:
     """Keys without a token or an end are given until they are to be read anew."""
     source = Lasting(ttl="10m")
