@@ -10,6 +10,8 @@ from airflow_ephemeral_secrets.credential import AwsCredential
 from airflow_ephemeral_secrets.sources.silence import silence
 
 UNRESERVED = "-_.~"
+OF_S3 = frozenset({"s3", "s3-object-lambda", "s3-outposts"})
+"""Services that read a path as it is; all others encode it once more, without dots and empty segments."""
 
 
 def canonical_target(target: str) -> str:
@@ -59,5 +61,5 @@ def signature(
     keys = ReadOnlyCredentials(credential.access_key_id, credential.secret_access_key, credential.session_token)
     request = AWSRequest(method, url, headers={**headers, "X-Amz-Content-SHA256": sha256})
     with silence("botocore"):
-        (OfS3 if service == "s3" else SigV4Auth)(keys, service, region).add_auth(request)
+        (OfS3 if service in OF_S3 else SigV4Auth)(keys, service, region).add_auth(request)
     return {name: value for name, value in request.headers.items() if name.lower() not in headers}
