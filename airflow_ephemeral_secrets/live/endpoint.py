@@ -92,14 +92,15 @@ class Endpoint:
         """
         with self._mutex:
             if key not in self._routes:
-                proxies.bypass()
                 name, capability = secrets.token_hex(8), secrets.token_urlsafe(32)
                 self._routes[key] = Route(f"{self._url()}/{name}", capability)
                 self._desks[name] = make(capability)
             return self._routes[key]
 
     def _url(self) -> str:
-        self._server = self._server or _Server(self)
+        if not self._server:
+            proxies.bypass()
+            self._server = _Server(self)
         return f"http://127.0.0.1:{self._server.port}"
 
     def face(self, capability: str) -> Face | None:
