@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 import structlog
 from airflow.sdk.definitions._internal import contextmanager
 from airflow.sdk.execution_time import task_runner
+from airflow.sdk.log import redact
 
 from airflow_ephemeral_secrets import _airflow
 from airflow_ephemeral_secrets.caller import Caller
@@ -227,3 +230,32 @@ def test_unknown_masker_gets_the_ordinary_call(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(masker, "secret_mask_adapter", lambda secret: [secret.upper()])
     _airflow.mask(Masks(("short-secret",)))
     assert masker.redact("short-secret SHORT-SECRET") == "*** ***"
+
+
+class Stuck(CommsDecoder):
+    """A link whose other end does not answer while an event loop is held up."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+
+    def send(self, _: object) -> None:
+        self.answers.wait(30)
+
+
+def test_late_mask_waits_for_no_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a desk hands out is masked in this process, also while the message to the supervisor cannot be answered."""
+    supervised(monkeypatch, Stuck)
+    began = time.monotonic()
+    _airflow.mask_late(Masks(("a-secret-that-a-desk-hands-out",)))
+    task_runner.SUPERVISOR_COMMS.answers.set()  # type: ignore[attr-defined]  # it is what we put there
+
+    assert time.monotonic() - began < 10
+    assert redact("a-secret-that-a-desk-hands-out") == "***"
+
+
+def test_task_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that a task starts finds that task in its environment; any other is a script."""
+    assert _airflow.task_of_environment() == Caller()
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    assert _airflow.task_of_environment() == Caller(process="task", dag_id="d", task_id="t", run_id="r", try_number=2)
