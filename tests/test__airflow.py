@@ -13,7 +13,6 @@ import pytest
 import structlog
 from airflow.sdk.definitions._internal import contextmanager
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.log import redact
 
 from airflow_ephemeral_secrets import _airflow
 from airflow_ephemeral_secrets.caller import Caller
@@ -232,25 +231,67 @@ def test_unknown_masker_gets_the_ordinary_call(monkeypatch: pytest.MonkeyPatch, 
     assert masker.redact("short-secret SHORT-SECRET") == "*** ***"
 
 
-class Stuck(CommsDecoder):
-    """A link whose other end does not answer while an event loop is held up."""
+class Link(Supervisor):
+    """A task's link to its supervisor, with the parts by which it is judged."""
 
-    def __init__(self) -> None:
-        self.answers = threading.Event()
+    def __init__(self, loop: int | None = None) -> None:
+        super().__init__()
+        self._thread_lock = object()
+        self._loop_thread_id = loop
 
-    def send(self, _: object) -> None:
-        self.answers.wait(30)
+
+class TriggerLink(Supervisor):
+    """That of the triggerer, whose answers one task reads."""
+
+    _pending: dict[int, object] = {}
 
 
-def test_late_mask_waits_for_no_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a desk hands out is masked in this process, also while the message to the supervisor cannot be answered."""
-    supervised(monkeypatch, Stuck)
+class TriggerLinkOfOld(Supervisor):
+    """That of a triggerer in which each asker reads its own answer."""
+
+
+@pytest.mark.parametrize(
+    ("link", "told"), [(Link(), True), (Link(7), False), (TriggerLink(), True), (TriggerLinkOfOld(), False)]
+)
+def test_masks_from_another_thread(monkeypatch: pytest.MonkeyPatch, masker: Any, link: Supervisor, told: bool) -> None:
+    """A thread of ours masks in this process, and tells the supervisor where that disturbs nobody."""
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", link, raising=False)
+    _airflow.mask_aside(MASKS)
+
+    assert [message.value for message in link.sent] == ([list(MASKS.forms)] if told else [])
+    assert masker.redact(f"<{LONG}>") == "<***>"
+
+
+def test_nobody_waits_for_the_supervisor(monkeypatch: pytest.MonkeyPatch, masker: Any) -> None:
+    """A link that is busy, as an event loop that waits for us, holds our thread up for a moment only."""
+    monkeypatch.setattr(_airflow, "TELLING", 0.01)
+    busy, link = threading.Event(), TriggerLink()
+    monkeypatch.setattr(link, "send", lambda _: busy.wait(10))
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", link, raising=False)
     began = time.monotonic()
-    _airflow.mask_late(Masks(("a-secret-that-a-desk-hands-out",)))
-    task_runner.SUPERVISOR_COMMS.answers.set()  # type: ignore[attr-defined]  # it is what we put there
+    _airflow.mask_aside(MASKS)
+    busy.set()
 
-    assert time.monotonic() - began < 10
-    assert redact("a-secret-that-a-desk-hands-out") == "***"
+    assert time.monotonic() - began < 5
+    assert masker.redact("short-secret") == "***"
+
+
+def test_masks_from_many_threads(masker: Any) -> None:
+    """Threads that mask and forget at once lose nothing that is to be kept."""
+    kept = [Masks((f"kept-secret-{number}",)) for number in range(40)]
+
+    def work(masks: Masks) -> None:
+        for number in range(20):
+            _airflow.mask_aside(Masks((f"{masks.forms[0]}-{number}",)))
+            _airflow.unmask([f"{masks.forms[0]}-{number}"])
+        _airflow.mask_aside(masks)
+
+    threads = [threading.Thread(target=work, args=(masks,)) for masks in kept]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert masker.redact(" ".join(masks.forms[0] for masks in kept)) == " ".join(["***"] * 40)
 
 
 def test_task_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from airflow_ephemeral_secrets.caller import Caller
-from airflow_ephemeral_secrets.errors import AccessDenied
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT, Face
 from airflow_ephemeral_secrets.live.origin import BearerOrigin, SigningOrigin
 from airflow_ephemeral_secrets.live.sessions import SESSIONS
 from airflow_ephemeral_secrets.live.sts import StsDesk
-from airflow_ephemeral_secrets.live.supply import HandedOut, Supply
-from airflow_ephemeral_secrets.masking import Masks
+from airflow_ephemeral_secrets.live.supply import Supply
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver
 from airflow_ephemeral_secrets.shapes.live import BearerFace, LiveFace, Route, SigningFace, StsFace
@@ -23,7 +19,6 @@ def open_route(
     name: str,
     caller: Caller,
     face: LiveFace,
-    mask: Callable[[Masks], None] = lambda _: None,
     *,
     sessions: bool = False,
 ) -> Route:
@@ -31,23 +26,16 @@ def open_route(
     Open a route, or give the one that is open for the same request.
 
     :param name: the conn_id of the lookup
-    :param mask: keeps what a desk hands out of the task's log
     :param sessions: whether the amazon provider makes its sessions by our factory
-    :raises AccessDenied: in a process that parses Dags, and ends before any task could use it
     """
-    if caller.process == "parse":
-        raise AccessDenied(
-            "it is live, and a process that parses Dags does not last", code="not_live_here", hint="asking in the task"
-        )
     key = (resolver, name, recipe.lease_key(caller, recipe.facts(caller)))
+    supply = Supply(resolver, recipe, name, caller)
     network = resolver.config.network
-    handed_out = HandedOut(resolver, recipe, name, caller, mask)
     if isinstance(face, StsFace) and sessions:
-        return SESSIONS.route(key, lambda: handed_out)
+        return SESSIONS.route(key, lambda: supply)
     if isinstance(face, StsFace):
         upstream = face.upstream
-        return ENDPOINT.desk(key, lambda capability: StsDesk(capability, handed_out, network, upstream=upstream))
-    supply = Supply(resolver, recipe, name, caller)
+        return ENDPOINT.desk(key, lambda capability: StsDesk(capability, supply, network, upstream=upstream))
 
     def make() -> Face:
         if isinstance(face, BearerFace):

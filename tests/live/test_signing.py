@@ -16,9 +16,9 @@ from airflow_ephemeral_secrets.live.endpoint import ENDPOINT
 from airflow_ephemeral_secrets.live.routes import open_route
 from airflow_ephemeral_secrets.shapes.http_sigv4 import HttpSigV4
 from airflow_ephemeral_secrets.shapes.live import CAPABILITY
+from tests.live.asking import Keys
 from tests.live.gateways import Gateway, Seen, Signatures
 from tests.live.sigv4 import canonical_path, canonical_query, signature
-from tests.live.test_origin import Keys
 from tests.resolving import CALLER, resolver
 
 REGION = "eu-west-1"
