@@ -28,9 +28,10 @@ from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver, no_route
-from airflow_ephemeral_secrets.shapes.live import LiveFace, Route
+from airflow_ephemeral_secrets.shapes.live import LiveFace, Route, StsFace
 
 KWARGS = ("config_file", "config")
+SESSION_FACTORY = "airflow_ephemeral_secrets.aws_session.SessionFactory"
 NO_KWARGS = "no kwargs arrived: backend_kwargs is missing or is not JSON; give config_file or config"
 
 
@@ -165,9 +166,11 @@ class Installation:
 
 def _open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: LiveFace) -> Route:
     """Open a route; what it takes is loaded where a recipe is live, and nowhere else."""
+    from airflow_ephemeral_secrets import _airflow
     from airflow_ephemeral_secrets.live.routes import open_route
 
-    return open_route(resolver, recipe, name, caller, face)
+    sessions = isinstance(face, StsFace) and _airflow.option("aws", "session_factory") == SESSION_FACTORY
+    return open_route(resolver, recipe, name, caller, face, sessions=sessions)
 
 
 _installations: dict[bytes, Installation] = {}

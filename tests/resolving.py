@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,9 +11,10 @@ from airflow_ephemeral_secrets.audit import Audit
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.config import Config
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
+from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.recipe import Book, Recipe
-from airflow_ephemeral_secrets.resolver import Resolver
+from airflow_ephemeral_secrets.resolver import OpenRoute, Resolver, no_route
 from airflow_ephemeral_secrets.shapes.base import Rule, Shape, VariableShape
 from airflow_ephemeral_secrets.shapes.http import Http
 from airflow_ephemeral_secrets.sources.base import SecretReference, Source
@@ -44,6 +46,8 @@ def resolver(
     source: Source | None = None,
     raises: Exception | None = None,
     audit: Path | None = None,
+    open_route: OpenRoute = no_route,
+    mask: Callable[[Masks], None] = lambda _: None,
     **more: Any,
 ) -> Resolver:
     """
@@ -62,4 +66,4 @@ def resolver(
         sources={"fake": source},
     )
     leases = LeaseCache(clock, Random(7), lambda: None)
-    return Resolver(config, Policy(), leases, Audit(clock, str(audit) if audit else None), clock)
+    return Resolver(config, Policy(), leases, Audit(clock, str(audit) if audit else None), clock, open_route, mask)

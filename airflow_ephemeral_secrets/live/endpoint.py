@@ -19,6 +19,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK, Clock
+from airflow_ephemeral_secrets.live import proxies
 from airflow_ephemeral_secrets.live.body import Body
 from airflow_ephemeral_secrets.shapes.live import Route
 
@@ -138,7 +139,9 @@ class Endpoint:
     def _url(self) -> str:
         from airflow_ephemeral_secrets.live.server import Server
 
-        self._server = self._server or Server(self)
+        if not self._server:
+            proxies.bypass()
+            self._server = Server(self)
         return f"http://127.0.0.1:{self._server.port}"
 
     def face(self, capability: str) -> Face | None:
