@@ -281,7 +281,7 @@ def _recipe(
     if source is None:
         return None
     credential = source.yields()
-    if isinstance(shape, Shape) and credential not in shape.accepts:
+    if isinstance(shape, Shape) and credential not in shape.takes_credentials():
         _explain_mismatch(path, shape, source, problems)
         return None
     _check_placeholders(path, shape, source, credential, problems)
@@ -304,7 +304,7 @@ def _explain_mismatch(path: str, shape: Shape, source: Source, problems: Problem
     problems.add(
         f"{path}.shape",
         f"{kind!r} cannot be filled from a source of kind {source.kind!r}, which mints {_words(credential)}; "
-        f"it takes {' or '.join(_words(accepted) for accepted in shape.accepts)}; "
+        f"it takes {' or '.join(_words(accepted) for accepted in shape.takes_credentials())}; "
         f"shapes that fit this source: {', '.join(sorted(fitting))}",
     )
 

@@ -19,6 +19,7 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import NamedTuple, Protocol
 
 from airflow_ephemeral_secrets.live.body import Body
+from airflow_ephemeral_secrets.live.proxies import bypass_proxies
 from airflow_ephemeral_secrets.shapes.live import CAPABILITY, Route
 
 IDLE = 120.0
@@ -33,12 +34,14 @@ class Asked(NamedTuple):
 
     :param target: path and query, as they stand on the wire
     :param headers: without those that belong to this hop, and without the capability; for a desk, all of them
+    :param kept: what whoever answers keeps with the connection that it came over
     """
 
     method: str
     target: str
     headers: list[tuple[str, str]]
     body: Body
+    kept: dict[object, str]
 
 
 class Answered(NamedTuple):
@@ -93,6 +96,7 @@ class Endpoint:
             if key not in self._routes:
                 name, capability = secrets.token_hex(8), secrets.token_urlsafe(32)
                 self._routes[key] = Route(f"{self._url()}/{name}", capability)
+                bypass_proxies()
                 self._desks[name] = make(capability)
             return self._routes[key]
 
@@ -168,6 +172,7 @@ class _Connection(BaseRequestHandler):
             self.request.settimeout(IDLE)
             self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._wire = h11.Connection(h11.SERVER)
+            self._kept: dict[object, str] = {}
             while self._serve_one():
                 self._wire.start_next_cycle()
         except (OSError, h11.RemoteProtocolError):
@@ -194,7 +199,7 @@ class _Connection(BaseRequestHandler):
             self._send(refusal(407, f"{CAPABILITY} is missing or wrong: ask with the connection that Airflow gave"))
             return False
         with Body(self._content(), expected=not {"content-length", "transfer-encoding"}.isdisjoint(given)) as body:
-            self._send(face.answer(Asked(event.method.decode(), target, headers, body)))
+            self._send(face.answer(Asked(event.method.decode(), target, headers, body, self._kept)))
             body.drain()
         return bool(self._wire.our_state is h11.DONE and self._wire.their_state is h11.DONE)
 

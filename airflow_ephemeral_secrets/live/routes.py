@@ -7,9 +7,10 @@ from airflow_ephemeral_secrets.errors import AccessDenied
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT, Face
 from airflow_ephemeral_secrets.live.origin import BearerOrigin, SigningOrigin
 from airflow_ephemeral_secrets.live.supply import Supply
+from airflow_ephemeral_secrets.live.token_desk import TokenDesk
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver
-from airflow_ephemeral_secrets.shapes.live import BearerFace, LiveFace, Route, SigningFace
+from airflow_ephemeral_secrets.shapes.live import BearerFace, LiveFace, Route, SigningFace, TokenFace
 
 
 def open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: LiveFace) -> Route:
@@ -26,6 +27,8 @@ def open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, fa
     key = (resolver, name, recipe.lease_key(caller, recipe.facts(caller)))
     supply = Supply(resolver, recipe, name, caller)
     network = resolver.config.network
+    if isinstance(face, TokenFace):
+        return ENDPOINT.desk(key, lambda capability: TokenDesk(capability, supply, resolver.clock))
 
     def make() -> Face:
         if isinstance(face, BearerFace):

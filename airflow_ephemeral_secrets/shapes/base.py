@@ -102,6 +102,10 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         """Say what whoever uses the stock classes of this connection should know, one line each, for ``explain``."""
         return self.cautions
 
+    def takes_credentials(self) -> tuple[type[Credential], ...]:
+        """Say which kinds of credential it takes as it is configured."""
+        return self.accepts
+
     def texts(self) -> Mapping[str, str]:
         """List the fields, by path, in which placeholders may stand."""
         return {}

@@ -10,6 +10,10 @@ CAPABILITY = "X-Lease-Token"
 """The header that carries a capability; its name makes Airflow's masker hide it, too."""
 
 
+CLIENT_ID = "airflow-ephemeral-secrets"
+"""The name of whoever asks for tokens with a capability as its secret."""
+
+
 class Route(NamedTuple):
     """
     Where a place is, and what lets one in.
@@ -40,6 +44,10 @@ class BearerFace(LiveFace, frozen=True, kw_only=True):
     upstream: str
     header: str
     prefix: str
+
+
+class TokenFace(LiveFace, frozen=True, kw_only=True):
+    """A token endpoint (RFC 6749), whose client proves itself with the capability as its secret."""
 
 
 class SigningFace(LiveFace, frozen=True, kw_only=True):
