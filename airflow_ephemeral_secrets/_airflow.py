@@ -6,14 +6,16 @@ import json
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from airflow_ephemeral_secrets.caller import Caller, Process
-from airflow_ephemeral_secrets.masking import Masks, compact
+from airflow_ephemeral_secrets.masking import Masker, Masks, compact
 
 _compacted: dict[str, str] = {}
+SHORTLY = 1.0
 
 
 def home() -> str:
@@ -115,6 +117,22 @@ def unmask(texts: list[str]) -> None:
     if masker is not None:
         masker.patterns.difference_update(map(re.escape, texts))
         _compile(masker)
+
+
+MASKER = Masker(mask, unmask)
+"""That of this process."""
+
+
+def mask_beside(masks: Masks) -> None:
+    """
+    Register secrets from a thread of ours, and wait shortly for the supervisor.
+
+    In a triggerer its answer comes through the event loop, which may be waiting for our thread.
+    """
+    if not MASKER.known(masks.forms):
+        beside = threading.Thread(target=MASKER.mask, args=(masks,), name="airflow-ephemeral-mask", daemon=True)
+        beside.start()
+        beside.join(SHORTLY)
 
 
 def _add_patterns(masks: Masks) -> bool:

@@ -17,14 +17,14 @@ from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
 from airflow_ephemeral_secrets import _airflow
 from airflow_ephemeral_secrets.errors import EphemeralSecretsError, MintError
 from airflow_ephemeral_secrets.installation import Installation, installation
-from airflow_ephemeral_secrets.masking import Masker, Masks
+from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.resolver import Value
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-_masker = Masker(_airflow.mask, _airflow.unmask)
+_masker = _airflow.MASKER
 _told: set[tuple[int, str]] = set()
 
 

@@ -155,9 +155,10 @@ class Installation:
 
 def _open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: LiveFace) -> Route:
     """Open a route; what it takes is loaded where a recipe is live, and nowhere else."""
+    from airflow_ephemeral_secrets._airflow import mask_beside
     from airflow_ephemeral_secrets.live.routes import open_route
 
-    return open_route(resolver, recipe, name, caller, face)
+    return open_route(resolver, recipe, name, caller, face, mask_beside)
 
 
 _installations: dict[bytes, Installation] = {}

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
 
 from airflow_ephemeral_secrets import _airflow, backend, masking
 from airflow_ephemeral_secrets.backend import CredentialNotGranted, EphemeralSecretsBackend
-from airflow_ephemeral_secrets.masking import Masks
+from airflow_ephemeral_secrets.masking import Masker, Masks
 from airflow_ephemeral_secrets.sources.static import Static
 
 CONFIG: dict[str, Any] = {
@@ -103,7 +103,7 @@ def test_everything_is_masked_before_it_is_given(
 ) -> None:
     """All forms are registered with Airflow's masker, in one call, before the caller has them, and only once."""
     calls: list[Masks] = []
-    monkeypatch.setattr(backend, "_masker", backend.Masker(calls.append))
+    monkeypatch.setattr(backend, "_masker", Masker(calls.append))
     for _ in range(2):
         found = asked.get_connection("api")
     token = found.extra_dejson["Authorization"].removeprefix("Bearer ")
@@ -123,7 +123,7 @@ def test_asynchronous_masking(asked: EphemeralSecretsBackend, monkeypatch: pytes
     def never(masks: Masks) -> None:
         raise AssertionError("the synchronous masker was called in an event loop")
 
-    monkeypatch.setattr(backend, "_masker", backend.Masker(never))
+    monkeypatch.setattr(backend, "_masker", Masker(never))
     monkeypatch.setattr(_airflow, "amask", amask)
     asyncio.run(asked.aget_connection("api"))
     asyncio.run(asked.aget_connection("api"))
@@ -166,7 +166,7 @@ def test_what_cannot_be_masked_is_not_handed_out(
     async def afail(_: Masks) -> None:
         fail(_)
 
-    monkeypatch.setattr(backend, "_masker", backend.Masker(fail))
+    monkeypatch.setattr(backend, "_masker", Masker(fail))
     monkeypatch.setattr(_airflow, "amask", afail)
     for ask in (
         lambda: asked.get_connection("api"),

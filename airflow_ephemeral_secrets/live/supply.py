@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.leases.lease import Lease
+from airflow_ephemeral_secrets.masking import Masks, forms
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver
 
@@ -44,3 +47,22 @@ class Supply:
             return False
         self._resolver.invalidate(lease.lease_id)
         return True
+
+
+class ShownSupply(Supply):
+    """
+    Give leases whose credentials the hook itself gets to see, so that they are masked before.
+
+    :param mask: hands them to Airflow's masker
+    """
+
+    def __init__(
+        self, resolver: Resolver, recipe: Recipe, name: str, caller: Caller, mask: Callable[[Masks], None]
+    ) -> None:
+        super().__init__(resolver, recipe, name, caller)
+        self._mask = mask
+
+    def lease(self) -> Lease:
+        lease = super().lease()
+        self._mask(Masks(forms(lease.credential.secrets()), until=lease.issued_boot + lease.life))
+        return lease

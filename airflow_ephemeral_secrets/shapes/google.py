@@ -15,7 +15,7 @@ from airflow_ephemeral_secrets.credential import BearerToken, Credential
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape, dump, spec
 from airflow_ephemeral_secrets.shapes.extra import taken
-from airflow_ephemeral_secrets.shapes.live import CLIENT_ID, LiveFace, Route, TokenFace
+from airflow_ephemeral_secrets.shapes.live import AT_HAND, CLIENT_ID, LiveFace, Route, TokenFace
 
 OURS = ("credential_config_file", "project", "scope", "num_retries")
 OTHERS = (
@@ -34,7 +34,6 @@ ENDLESS = "9999-12-31T23:59:59Z"
 """google-auth takes a token without an expiry for one that is dead."""
 
 PROGRAMS = "operators that run gcloud, Beam or the Cloud SQL proxy take the worker's own identity"
-AT_HAND = "google-auth gets each token from 127.0.0.1 in this process: a subprocess that outlives it cannot ask"
 
 
 class Google(Shape, frozen=True, kw_only=True, tag="google_cloud_platform"):

@@ -9,9 +9,13 @@ from msgspec import Struct
 CAPABILITY = "X-Lease-Token"
 """The header that carries a capability; its name makes Airflow's masker hide it, too."""
 
-
 CLIENT_ID = "airflow-ephemeral-secrets"
 """The name of whoever asks for tokens with a capability as its secret."""
+
+CALLBACK = "airflow_ephemeral_secrets.live.kafka.token"
+"""What librdkafka calls for a token."""
+
+AT_HAND = "the client gets its tokens from 127.0.0.1 in this process: a subprocess that outlives it cannot ask"
 
 
 class Route(NamedTuple):
@@ -48,6 +52,10 @@ class BearerFace(LiveFace, frozen=True, kw_only=True):
 
 class TokenFace(LiveFace, frozen=True, kw_only=True):
     """A token endpoint (RFC 6749), whose client proves itself with the capability as its secret."""
+
+
+class CallbackFace(LiveFace, frozen=True, kw_only=True):
+    """A function of this process, :func:`airflow_ephemeral_secrets.live.kafka.token`, which is given the capability."""
 
 
 class SigningFace(LiveFace, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -11,6 +11,7 @@ from airflow_ephemeral_secrets.credential import BearerToken, Credential
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape, dump, spec
 from airflow_ephemeral_secrets.shapes.fields import Port
+from airflow_ephemeral_secrets.shapes.live import AT_HAND, CLIENT_ID, LiveFace, Route, TokenFace
 from airflow_ephemeral_secrets.shapes.server import (
     FILLED,
     IDENTITY,
@@ -43,13 +44,16 @@ SNOWFLAKE_REFUSED = {
     **because(IN_THE_CLEAR, "oauth_password private_key_content proxy_password refresh_token"),
 }
 
+SESSION = "a session of the connector lasts for as long as Snowflake lets one last that began with its token"
+
 
 class Snowflake(Shape, frozen=True, kw_only=True, tag="snowflake"):
     """
     A Snowflake connection that proves itself with a token.
 
     The hook reads it once. A session of the connector outlives the token that it began with; the SQL API needs the
-    token with each request.
+    token with each request. With ``live`` the hook gets a token for each session, and for each request of the SQL API;
+    it is one of External OAuth.
 
     :param account: the account identifier, such as ``acme-prod``
     :param authenticator: ``WORKLOAD_IDENTITY`` for a JWT of an issuer that the account trusts (OIDC), or
@@ -61,6 +65,7 @@ class Snowflake(Shape, frozen=True, kw_only=True, tag="snowflake"):
     :param role: the role
     :param region: where ``account`` does not name it
     :param extra: further keys of the hook, such as ``session_parameters``, or ``host`` for a private endpoint
+    :param live: let the hook get its tokens from this process, whenever it needs one
     """
 
     accepts = (BearerToken,)
@@ -75,20 +80,37 @@ class Snowflake(Shape, frozen=True, kw_only=True, tag="snowflake"):
     role: DatabaseName | None = None
     region: Identifier | None = None
     extra: dict[str, Any] = {}
+    live: bool = False
 
     def problems(self) -> list[str]:
-        return [*extra_problems(self.extra, SNOWFLAKE_KEYS, SNOWFLAKE_REFUSED)]
+        found = [*extra_problems(self.extra, SNOWFLAKE_KEYS, SNOWFLAKE_REFUSED)]
+        return [*found, *self._live_problems()] if self.live else found
+
+    def _live_problems(self) -> Iterator[str]:
+        if self.login:
+            yield "login: does not go with live; the token names the user"
+        if self.authenticator != "WORKLOAD_IDENTITY":
+            yield "authenticator: does not go with live, where it is oauth"
+
+    def notes(self) -> Sequence[str]:
+        return [AT_HAND, SESSION] if self.live else self.cautions
+
+    def face(self) -> LiveFace | None:
+        return TokenFace() if self.live else None
+
+    def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        return spec(
+            None,
+            secrets=(route.capability,),
+            conn_type="snowflake",
+            login=CLIENT_ID,
+            password=route.capability,
+            schema=self.schema,
+            extra=self._extra("oauth", grant_type="client_credentials", token_endpoint=route.url),
+        )
 
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         assert isinstance(credential, BearerToken)
-        ours = {
-            "account": self.account,
-            "authenticator": self.authenticator,
-            "warehouse": self.warehouse,
-            "database": self.database,
-            "role": self.role,
-            "region": self.region,
-        }
         federated = self.authenticator == "WORKLOAD_IDENTITY"
         proof = {"workload_identity_provider": "OIDC", "token": credential.token} if federated else {}
         return spec(
@@ -97,8 +119,19 @@ class Snowflake(Shape, frozen=True, kw_only=True, tag="snowflake"):
             login=self.login,
             password=None if federated else credential.token,
             schema=self.schema,
-            extra=dump({**self.extra, **{key: value for key, value in ours.items() if value}, **proof}),
+            extra=self._extra(self.authenticator, **proof),
         )
+
+    def _extra(self, authenticator: str, **proof: str) -> str | None:
+        ours = {
+            "account": self.account,
+            "authenticator": authenticator,
+            "warehouse": self.warehouse,
+            "database": self.database,
+            "role": self.role,
+            "region": self.region,
+        }
+        return dump({**self.extra, **{key: value for key, value in ours.items() if value}, **proof})
 
 
 class Databricks(Server, frozen=True, kw_only=True, tag="databricks"):

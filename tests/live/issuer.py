@@ -26,7 +26,7 @@ class Issuer:
         self.granted: list[str] = []
         self.revoked: set[str] = set()
         self.used: dict[str, int] = {}
-        self.refused = 0
+        self.refused: list[str] = []
 
     def __call__(self, seen: Seen) -> Answer:
         """Be a token endpoint, and at ``/revoke`` take back all tokens that were granted so far."""
@@ -41,12 +41,16 @@ class Issuer:
 
     def judge(self, token: str) -> bool:
         """Say whether a token is good, and count it."""
-        good = token in self.granted and token not in self.revoked and _lives(token)
-        if good:
-            self.used[token] = self.used.get(token, 0) + 1
+        return self.ends(token) is not None
+
+    def ends(self, token: str) -> float | None:
+        """Say when a token that is good ends, and count it."""
+        ends = _ends(token) if token in self.granted and token not in self.revoked else None
+        if ends is None:
+            self.refused.append(token)
         else:
-            self.refused += 1
-        return good
+            self.used[token] = self.used.get(token, 0) + 1
+        return ends
 
     def source(self, gateway: Gateway, client_id: str = "short") -> dict[str, object]:
         """Write a source that asks it, where it is served."""
@@ -54,9 +58,8 @@ class Issuer:
         return {"kind": "oauth2", "token_url": f"{gateway.url}/token", "client_id": client_id, **secret}
 
 
-def _lives(token: str) -> bool:
+def _ends(token: str) -> float | None:
     try:
-        jwt.decode(token, KEY, algorithms=["HS256"])
+        return float(jwt.decode(token, KEY, algorithms=["HS256"])["exp"])
     except jwt.InvalidTokenError:
-        return False
-    return True
+        return None
