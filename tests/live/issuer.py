@@ -19,10 +19,12 @@ class Issuer:
     Grant tokens, JWT of which each names its number, and judge them; a client named ``long`` gets those of an hour.
 
     :param lives: seconds that a token of any other client lives
+    :param leeway: seconds that clocks may differ: from then on a token that has expired is refused
     """
 
-    def __init__(self, lives: int = 3) -> None:
+    def __init__(self, lives: int = 3, leeway: int = 1) -> None:
         self.lives = lives
+        self.leeway = leeway
         self.granted: list[str] = []
         self.revoked: set[str] = set()
         self.used: dict[str, int] = {}
@@ -45,7 +47,7 @@ class Issuer:
 
     def ends(self, token: str) -> float | None:
         """Say when a token that is good ends, and count it."""
-        ends = _ends(token) if token in self.granted and token not in self.revoked else None
+        ends = self._end(token) if token in self.granted and token not in self.revoked else None
         if ends is None:
             self.refused.append(token)
         else:
@@ -57,9 +59,9 @@ class Issuer:
         secret = {"client_secret": {"secret": "PASSWORD"}, "client_auth": "post"}
         return {"kind": "oauth2", "token_url": f"{gateway.url}/token", "client_id": client_id, **secret}
 
-
-def _ends(token: str) -> float | None:
-    try:
-        return float(jwt.decode(token, KEY, algorithms=["HS256"])["exp"])
-    except jwt.InvalidTokenError:
-        return None
+    def _end(self, token: str) -> float | None:
+        try:
+            claims = jwt.decode(token, KEY, algorithms=["HS256"], leeway=self.leeway)
+        except jwt.InvalidTokenError:
+            return None
+        return float(claims["exp"] + self.leeway)

@@ -14,7 +14,8 @@ from tests.peers.rogue import Peer, Rogue
 from tests.peers.tls import serving
 from tests.shapes.worker import Seen, Trust, answer, work
 
-LIVES, FOR = 3, 11
+FOR = 13
+"""Seconds, in which a token of the issuer dies three times."""
 
 
 class Storage:
@@ -47,7 +48,7 @@ class Ran(NamedTuple):
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """Run the hooks once."""
     provider("google")
-    trust, home, issuer = Trust(tmp_path_factory.mktemp("trust")), tmp_path_factory.mktemp("worker"), Issuer(LIVES)
+    trust, home, issuer = Trust(tmp_path_factory.mktemp("trust")), tmp_path_factory.mktemp("worker"), Issuer()
     (home / "tmp").mkdir()
     tls = serving(trust.authority, "*.googleapis.com")
     recipe = {"shape": "google_cloud_platform", "project": "acme-lake", "num_retries": 0, "live": True}

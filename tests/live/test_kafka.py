@@ -12,7 +12,8 @@ from tests.peers.installed import provider
 from tests.peers.kafka import TOPIC, KafkaBroker
 from tests.shapes.worker import Seen, work
 
-LIVES, FOR = 3, 11
+LEEWAY, FOR = 2, 16
+"""librdkafka looks once a second whether to renew a token; brokers of Apache's allow for clocks 30 seconds apart."""
 CLIENTS = ("admin", "producer", "consumer")
 
 
@@ -28,7 +29,7 @@ class Ran(NamedTuple):
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """Run the hooks once."""
     provider("apache.kafka")
-    issuer = Issuer(LIVES)
+    issuer = Issuer(leeway=LEEWAY)
     with Gateway(issuer) as gateway, KafkaBroker({}, ends=issuer.ends) as broker:
         recipe = {
             "source": "short",
@@ -63,7 +64,7 @@ def test_client_outlives_its_tokens(ran: Ran, way: str, client: str) -> None:
     found = ran.seen["outlived"][f"{way} {client}"]
 
     assert len(found) > 20
-    assert {tuple(topics) for topics in found} == {(TOPIC,)}
+    assert [topics for topics in found if topics != [TOPIC]] == []
 
 
 def test_each_token_was_good(ran: Ran) -> None:
@@ -71,7 +72,7 @@ def test_each_token_was_good(ran: Ran) -> None:
     assert set(ran.issuer.refused) == {"an-opaque-token"}
     assert len(ran.proven) > 3 * 2 * len(CLIENTS)
     assert {mechanism for _, mechanism in ran.proven} == {"OAUTHBEARER"}
-    assert 3 < len(ran.issuer.granted) < 8
+    assert 3 < len(ran.issuer.granted) < 12
 
 
 def test_connection_is_read_once(ran: Ran) -> None:
