@@ -29,12 +29,15 @@ class TokenDesk:
     Grant tokens to a client that proves itself with the capability.
 
     It is the client's secret, in the header or in the body (section 2.3.1), and its refresh token where it has one.
+
+    :param kept: whether one client keeps a token for all of the process
     """
 
-    def __init__(self, capability: str, supply: Supplying, clock: Clock) -> None:
+    def __init__(self, capability: str, supply: Supplying, clock: Clock, *, kept: bool = False) -> None:
         self._capability = capability.encode()
         self._supply = supply
         self._clock = clock
+        self._kept: dict[object, str] | None = {} if kept else None
 
     def answer(self, asked: Asked) -> Answered:
         """Grant a token, or say why not (sections 5.1 and 5.2)."""
@@ -76,13 +79,15 @@ class TokenDesk:
         """
         Give a living lease; a new one to a client that comes back with a token far from its end.
 
-        It has had it rejected. A client is known by its connection: others that ask for the first time are many.
+        It has had it rejected. A client is known by its connection, for others that ask for the first time are many;
+        where one client keeps a token for all of the process, there are none.
         """
         lease = self._supply.lease()
-        rejected = asked.kept.get(self) == lease.lease_id and self._left(lease) > FAR
+        kept = asked.kept if self._kept is None else self._kept
+        rejected = kept.get(self) == lease.lease_id and self._left(lease) > FAR
         if rejected and self._supply.renew(lease, dead=False):
             lease = self._supply.lease()
-        asked.kept[self] = lease.lease_id
+        kept[self] = lease.lease_id
         return lease
 
     def _left(self, lease: Lease) -> float:

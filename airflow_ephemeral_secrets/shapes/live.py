@@ -51,7 +51,13 @@ class BearerFace(LiveFace, frozen=True, kw_only=True):
 
 
 class TokenFace(LiveFace, frozen=True, kw_only=True):
-    """A token endpoint (RFC 6749), whose client proves itself with the capability as its secret."""
+    """
+    A token endpoint (RFC 6749), whose client proves itself with the capability as its secret.
+
+    :param kept: whether the client keeps one token for the whole process, and asks early only for one that was rejected
+    """
+
+    kept: bool = False
 
 
 class CallbackFace(LiveFace, frozen=True, kw_only=True):
