@@ -23,11 +23,11 @@ GRANT = {"grant_type": "client_credentials"}
 class Asking:
     """Ask a desk as clients do, each over its own connection."""
 
-    def __init__(self, source: FakeSource, clock: FakeClock) -> None:
+    def __init__(self, source: FakeSource, clock: FakeClock, *, kept: bool = False) -> None:
         self.endpoint = Endpoint()
         made = resolver(clock=clock, source=source)
         supply = Supply(made, made.config.connections.match("api"), "api", CALLER)
-        self.route = self.endpoint.desk("key", lambda capability: TokenDesk(capability, supply, clock))
+        self.route = self.endpoint.desk("key", lambda capability: TokenDesk(capability, supply, clock, kept=kept))
         self.client = requests.Session()
         self.client.trust_env = False
 
@@ -162,6 +162,19 @@ def test_new_clients_get_what_is_there(ask: Asking, source: FakeSource, clock: F
         clock.advance(60)
 
     assert len(source.minted) == 1
+
+
+def test_token_that_is_kept_by_the_process(source: FakeSource, clock: FakeClock) -> None:
+    """Where one client keeps the token for all of the process, whoever asks again early had it rejected."""
+    ask = Asking(source, clock, kept=True)
+    try:
+        first = [ask(other=True).json()["access_token"] for _ in range(2)]
+        clock.advance(60)
+        then = [ask(other=True).json()["access_token"] for _ in range(2)]
+    finally:
+        ask.endpoint.close()
+
+    assert first + then == [source.minted[0]] * 2 + [source.minted[1]] * 2
 
 
 def test_client_that_renews_in_time_is_no_sign(ask: Asking, source: FakeSource, clock: FakeClock) -> None:

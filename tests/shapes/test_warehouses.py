@@ -10,7 +10,7 @@ from airflow_ephemeral_secrets.credential import BearerToken
 from airflow_ephemeral_secrets.reading import Problems, struct
 from airflow_ephemeral_secrets.shapes.base import Shape
 from airflow_ephemeral_secrets.shapes.warehouses import SNOWFLAKE_KEYS, SNOWFLAKE_REFUSED, Databricks, Snowflake
-from tests.shapes.conformance import ShapeConformance, secret
+from tests.shapes.conformance import LiveShapeConformance, ShapeConformance, secret
 from tests.shapes.test_sql import fields
 
 TOKEN = BearerToken(token="a-token")
@@ -36,6 +36,40 @@ class TestAccessToken(ShapeConformance):
     @pytest.fixture
     def shape(self) -> Snowflake:
         return Snowflake(source="s", account="acme-prod", authenticator="programmatic_access_token")
+
+
+class TestLiveSnowflake(LiveShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Snowflake:
+        return Snowflake(source="s", account="acme-prod", schema="s", role="r", live=True, extra={"port": 443})
+
+
+def test_live_snowflake_fields() -> None:
+    """The hook is told whom to ask for a token of OAuth, and proves itself with the capability."""
+    route = TestLiveSnowflake.ROUTE
+    made = Snowflake(source="s", account="acme", schema="public", role="r", live=True).render_live(route, secret)
+
+    assert fields(made) == {
+        "conn_type": "snowflake",
+        "login": "airflow-ephemeral-secrets",
+        "password": route.capability,
+        "schema": "public",
+        "extra": {
+            "account": "acme",
+            "authenticator": "oauth",
+            "role": "r",
+            "grant_type": "client_credentials",
+            "token_endpoint": route.url,
+        },
+    }
+
+
+def test_live_snowflake_problems() -> None:
+    """What does not go with live is told when the configuration is loaded."""
+    shape = Snowflake(source="s", account="a", login="l", authenticator="programmatic_access_token", live=True)
+
+    assert [problem.partition(":")[0] for problem in shape.problems()] == ["login", "authenticator"]
+    assert "127.0.0.1" in shape.notes()[0]
 
 
 class TestDatabricks(ShapeConformance):
