@@ -9,6 +9,7 @@ import pytest
 from airflow_ephemeral_secrets.config import from_document
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
+from airflow_ephemeral_secrets.shapes.server import words
 from airflow_ephemeral_secrets.sources.kinds import load
 
 BLOBS = "https://acme.blob.core.windows.net"
@@ -168,6 +169,6 @@ def test_says_how_long_it_is_good_for(kind: str) -> None:
 def test_every_shape_of_a_platform_is_tried() -> None:
     """The table has each of the connections that it is about."""
     tried = {connection["shape"] for _, connection in FIT}
-    modules = set("airbyte azure azure_sas docker github google kafka kubernetes slack smtp ssh".split())
+    modules = words("airbyte azure azure_sas docker github google kafka kubernetes slack smtp ssh")
 
     assert tried == {kind for kind, place in SHAPES.items() if place.rpartition(":")[0].rpartition(".")[2] in modules}
