@@ -1,8 +1,10 @@
 """
 The loopback endpoint of this process: one server, started at its first use, that knows whom to let in.
 
-Whoever is given a route is given a capability for it, a random word that goes with each request in a header of its own.
-Clients of a desk cannot add a header: a desk has a path of its own, and its protocol's own way to prove the capability.
+Whoever is given a route is given a capability for it, a random word that goes with each request: in a header of its
+own, or as a token where a client has no header to spare. Clients of a desk prove it as their protocol does; a desk has
+a path of its own.
+
 The server speaks HTTP/1.1 (h11), one thread for a connection, on a free port of 127.0.0.1. It ends with the process.
 """
 
@@ -96,11 +98,11 @@ class Endpoint:
             if key not in self._routes:
                 name, capability = secrets.token_hex(8), secrets.token_urlsafe(32)
                 self._routes[key] = Route(f"{self._url()}/{name}", capability)
-                bypass_proxies()
                 self._desks[name] = make(capability)
             return self._routes[key]
 
     def _url(self) -> str:
+        bypass_proxies()
         self._server = self._server or _Server(self)
         return f"http://127.0.0.1:{self._server.port}"
 
@@ -193,8 +195,9 @@ class _Connection(BaseRequestHandler):
         if refused := self._refused(given.get("host"), target):
             self._send(refused)
             return False
-        if face := self.server.endpoint.face(given.get(CAPABILITY.lower(), "")):
-            headers = _passed_on(headers)
+        proof = CAPABILITY.lower() if CAPABILITY.lower() in given else "authorization"
+        if face := self.server.endpoint.face(given.get(proof, "").rpartition(" ")[2]):
+            headers = _passed_on(headers, proof)
         elif not (face := self.server.endpoint.desk_at(target)):
             self._send(refusal(407, f"{CAPABILITY} is missing or wrong: ask with the connection that Airflow gave"))
             return False
@@ -250,8 +253,8 @@ def end_to_end(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in headers if name.lower() not in HOP_BY_HOP | named]
 
 
-def _passed_on(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    ours = (CAPABILITY.lower(), "host", "expect")
+def _passed_on(headers: list[tuple[str, str]], proof: str) -> list[tuple[str, str]]:
+    ours = (proof, "host", "expect")
     return [(name, value) for name, value in end_to_end(headers) if name.lower() not in ours]
 
 

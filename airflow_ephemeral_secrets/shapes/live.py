@@ -15,6 +15,7 @@ CLIENT_ID = "airflow-ephemeral-secrets"
 CALLBACK = "airflow_ephemeral_secrets.live.kafka.token"
 """What librdkafka calls for a token."""
 
+LED = "requests go through 127.0.0.1 in this process, which proves each: a subprocess that outlives it cannot ask"
 AT_HAND = "the client gets its tokens from 127.0.0.1 in this process: a subprocess that outlives it cannot ask"
 
 
@@ -27,6 +28,11 @@ class Route(NamedTuple):
 
     url: str
     capability: str
+
+    @property
+    def port(self) -> int:
+        """That of the endpoint, on 127.0.0.1."""
+        return int(self.url.split(":")[2].partition("/")[0])
 
     def __repr__(self) -> str:
         return f"Route(url={self.url!r})"

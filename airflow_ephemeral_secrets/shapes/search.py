@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from airflow_ephemeral_secrets.credential import BasicCredential, BearerToken, Credential
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, dump, spec
 from airflow_ephemeral_secrets.shapes.fields import Port
+from airflow_ephemeral_secrets.shapes.live import LED, BearerFace, LiveFace, Route
 from airflow_ephemeral_secrets.shapes.server import (
     FILLED,
     IDENTITY,
     Server,
     because,
     header_problems,
+    live_problems,
     scheme_problems,
     words,
 )
+
+NOT_LIVE = {
+    **because(
+        "network.ca_file is for what goes on from here",
+        """
+        ca_certs client_cert client_key ssl_assert_fingerprint ssl_assert_hostname ssl_show_warn verify_certs
+        """,
+    ),
+    **because("nodes would be asked past 127.0.0.1", "sniff_before_requests sniff_on_node_failure sniff_on_start"),
+}
 
 
 class Elasticsearch(Server, frozen=True, kw_only=True, tag="elasticsearch"):
@@ -29,6 +41,7 @@ class Elasticsearch(Server, frozen=True, kw_only=True, tag="elasticsearch"):
     :param schema: ``https``; ``http`` for loopback hosts
     :param header: what the token is: ``bearer_auth``, or ``api_key`` in its encoded form
     :param extra: keys of the hook (``fetch_size``) and of the client
+    :param live: lead the hook through this process, which adds a fresh secret to each request
     """
 
     cautions = ("the hook keeps the secret, and sends it with each request: a task may run until it ends",)
@@ -49,13 +62,36 @@ class Elasticsearch(Server, frozen=True, kw_only=True, tag="elasticsearch"):
     port: Port = 9200
     schema: Literal["https", "http"] = "https"
     header: Literal["bearer_auth", "api_key"] = "bearer_auth"
+    live: bool = False
 
     def problems(self) -> list[str]:
         return [
             *super().problems(),
             *scheme_problems("schema", self.schema == "http", self.host),
             *header_problems(self.extra.get("headers")),
+            *(live_problems(self.extra, NOT_LIVE) if self.live else ()),
         ]
+
+    def notes(self) -> Sequence[str]:
+        return [LED] if self.live else self.cautions
+
+    def face(self) -> LiveFace | None:
+        if not self.live:
+            return None
+        prefix = "Bearer " if self.header == "bearer_auth" else "ApiKey "
+        upstream = f"{self.schema}://{self.host}:{self.port}"
+        return BearerFace(upstream=upstream, header="Authorization", prefix=prefix)
+
+    def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        return spec(
+            None,
+            secrets=(route.capability,),
+            conn_type="elasticsearch",
+            host="127.0.0.1",
+            port=route.port,
+            schema="http",
+            extra=dump(self.filled(bearer_auth=route.capability)),
+        )
 
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         basic = credential if isinstance(credential, BasicCredential) else None

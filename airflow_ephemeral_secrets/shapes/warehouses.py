@@ -11,7 +11,7 @@ from airflow_ephemeral_secrets.credential import BearerToken, Credential
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape, dump, spec
 from airflow_ephemeral_secrets.shapes.fields import Port
-from airflow_ephemeral_secrets.shapes.live import AT_HAND, CLIENT_ID, LiveFace, Route, TokenFace
+from airflow_ephemeral_secrets.shapes.live import AT_HAND, CLIENT_ID, LED, BearerFace, LiveFace, Route, TokenFace
 from airflow_ephemeral_secrets.shapes.server import (
     FILLED,
     IDENTITY,
@@ -19,6 +19,7 @@ from airflow_ephemeral_secrets.shapes.server import (
     Server,
     because,
     extra_problems,
+    live_problems,
     scheme_problems,
     words,
 )
@@ -134,16 +135,24 @@ class Snowflake(Shape, frozen=True, kw_only=True, tag="snowflake"):
         return dump({**self.extra, **{key: value for key, value in ours.items() if value}, **proof})
 
 
+NOT_LIVE = {
+    "http_path": "SQL is asked for by https only",
+    "proxies": "network.proxy is for what goes on from here",
+}
+
+
 class Databricks(Server, frozen=True, kw_only=True, tag="databricks"):
     """
     A Databricks connection whose password is the token, and which has no login: with one, the hook sends Basic.
 
-    The hook reads it once, and sends the token with each request, of REST and of SQL.
+    The hook reads it once, and sends the token with each request, of REST and of SQL. With ``live`` each request of
+    REST has a fresh token; SQL has no live form, for its hook asks by https only.
 
     :param host: the workspace, such as ``dbc-1234.cloud.databricks.com``
     :param port: where it is not that of ``schema``
     :param schema: ``https``; ``http`` for loopback hosts
     :param extra: keys of the hook (``http_path``, ``session_configuration``, ``proxies``) and of ``databricks.sql``
+    :param live: lead the REST hook through this process, which adds a fresh token to each request
     """
 
     accepts = (BearerToken,)
@@ -173,9 +182,36 @@ class Databricks(Server, frozen=True, kw_only=True, tag="databricks"):
 
     port: Port | None = None
     schema: Literal["https", "http"] = "https"
+    live: bool = False
 
     def problems(self) -> list[str]:
-        return [*super().problems(), *scheme_problems("schema", self.schema == "http", self.host)]
+        found = [*super().problems(), *scheme_problems("schema", self.schema == "http", self.host)]
+        return [*found, *live_problems(self.extra, NOT_LIVE)] if self.live else found
+
+    def notes(self) -> Sequence[str]:
+        return (
+            [LED, "DatabricksSqlHook asks by https only, so it cannot use this connection"]
+            if self.live
+            else self.cautions
+        )
+
+    def face(self) -> LiveFace | None:
+        if not self.live:
+            return None
+        port = f":{self.port}" if self.port else ""
+        return BearerFace(upstream=f"{self.schema}://{self.host}{port}", header="Authorization", prefix="Bearer ")
+
+    def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        return spec(
+            None,
+            secrets=(route.capability,),
+            conn_type="databricks",
+            host="127.0.0.1",
+            port=route.port,
+            schema="http",
+            password=route.capability,
+            extra=dump(self.filled()),
+        )
 
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         assert isinstance(credential, BearerToken)

@@ -13,7 +13,7 @@ from tests.peers.rogue import Peer, Rogue
 from tests.shapes.worker import Seen, answer, work
 
 CONNECTION = "00000000-0000-0000-0000-000000000001"
-FOR = 13
+FOR = 11
 """Seconds, in which a token of the issuer dies three times."""
 
 

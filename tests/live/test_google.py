@@ -14,7 +14,7 @@ from tests.peers.rogue import Peer, Rogue
 from tests.peers.tls import serving
 from tests.shapes.worker import Seen, Trust, answer, work
 
-FOR = 13
+FOR = 11
 """Seconds, in which a token of the issuer dies three times."""
 
 

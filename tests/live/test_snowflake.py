@@ -14,7 +14,7 @@ from tests.peers.tls import serving
 from tests.shapes.test_warehouse_hooks import SESSION, Account
 from tests.shapes.worker import Seen, Trust, answer, work
 
-FOR = 13
+FOR = 11
 """Seconds, in which a token of the issuer dies three times."""
 
 

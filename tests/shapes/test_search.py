@@ -8,8 +8,9 @@ import pytest
 
 from airflow_ephemeral_secrets.credential import BasicCredential, BearerToken, Credential
 from airflow_ephemeral_secrets.shapes.base import Shape
+from airflow_ephemeral_secrets.shapes.live import BearerFace
 from airflow_ephemeral_secrets.shapes.search import Elasticsearch, Opensearch
-from tests.shapes.conformance import ShapeConformance, secret
+from tests.shapes.conformance import LiveShapeConformance, ShapeConformance, secret
 from tests.shapes.test_sql import fields
 
 TOKEN = BearerToken(token="a-token")
@@ -23,6 +24,36 @@ class TestElasticsearch(ShapeConformance):
         return Elasticsearch(
             source="s", host="es.test", header="api_key", extra={"headers": {"X-Team": "a"}, "ca_certs": "/ca.pem"}
         )
+
+
+class TestLiveElasticsearch(LiveShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Elasticsearch:
+        return Elasticsearch(source="s", host="es.test", live=True, extra={"headers": {"X-Team": "a"}, "fetch_size": 9})
+
+
+@pytest.mark.parametrize(("header", "prefix"), [("bearer_auth", "Bearer "), ("api_key", "ApiKey ")])
+def test_live_elasticsearch(header: Any, prefix: str) -> None:
+    """The hook asks 127.0.0.1 with the capability as its token, and from there it goes on as configured."""
+    route = TestLiveElasticsearch.ROUTE
+    shape = Elasticsearch(source="s", host="es.test", header=header, live=True, extra={"request_timeout": 5})
+
+    assert shape.face() == BearerFace(upstream="https://es.test:9200", header="Authorization", prefix=prefix)
+    assert fields(shape.render_live(route, secret)) == {
+        "conn_type": "elasticsearch",
+        "host": "127.0.0.1",
+        "port": 4711,
+        "schema": "http",
+        "extra": {"request_timeout": 5, "bearer_auth": route.capability},
+    }
+
+
+@pytest.mark.parametrize("key", ["ca_certs", "verify_certs", "sniff_on_start"])
+def test_live_elasticsearch_problems(key: str) -> None:
+    """What is for the way to the server, or would lead around 127.0.0.1, is a problem at load."""
+    (problem,) = Elasticsearch(source="s", host="es.test", live=True, extra={key: True}).problems()
+
+    assert problem.startswith(f"extra.{key}: does not go with live")
 
 
 class TestOpensearch(ShapeConformance):

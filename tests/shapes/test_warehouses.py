@@ -9,6 +9,7 @@ import pytest
 from airflow_ephemeral_secrets.credential import BearerToken
 from airflow_ephemeral_secrets.reading import Problems, struct
 from airflow_ephemeral_secrets.shapes.base import Shape
+from airflow_ephemeral_secrets.shapes.live import BearerFace
 from airflow_ephemeral_secrets.shapes.warehouses import SNOWFLAKE_KEYS, SNOWFLAKE_REFUSED, Databricks, Snowflake
 from tests.shapes.conformance import LiveShapeConformance, ShapeConformance, secret
 from tests.shapes.test_sql import fields
@@ -81,6 +82,43 @@ class TestDatabricks(ShapeConformance):
             port=443,
             extra={"http_path": "/sql/1.0/warehouses/w", "session_configuration": {"spark.a": "b"}},
         )
+
+
+class TestLiveDatabricks(LiveShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Databricks:
+        return Databricks(source="s", host="dbc-1.cloud.databricks.com", live=True, extra={"query_tags": "a"})
+
+
+@pytest.mark.parametrize(
+    ("where", "upstream"),
+    [
+        ({"host": "dbc.test"}, "https://dbc.test"),
+        ({"host": "127.0.0.1", "port": 8080, "schema": "http"}, "http://127.0.0.1:8080"),
+    ],
+)
+def test_live_databricks(where: dict[str, Any], upstream: str) -> None:
+    """The hook asks 127.0.0.1 with the capability as its token, and from there it goes on to the workspace."""
+    route = TestLiveDatabricks.ROUTE
+    shape = Databricks(source="s", live=True, **where)
+
+    assert shape.face() == BearerFace(upstream=upstream, header="Authorization", prefix="Bearer ")
+    assert fields(shape.render_live(route, secret)) == {
+        "conn_type": "databricks",
+        "host": "127.0.0.1",
+        "port": 4711,
+        "schema": "http",
+        "password": route.capability,
+        "extra": {},
+    }
+
+
+@pytest.mark.parametrize("key", ["http_path", "proxies"])
+def test_live_databricks_problems(key: str) -> None:
+    """SQL has no live form, and a proxy would stand before 127.0.0.1."""
+    (problem,) = Databricks(source="s", host="dbc.test", live=True, extra={key: "x"}).problems()
+
+    assert problem.startswith(f"extra.{key}: does not go with live")
 
 
 @pytest.mark.parametrize(
