@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from airflow.sdk.execution_time import task_runner
 
 from airflow_ephemeral_secrets import _airflow
 from airflow_ephemeral_secrets.caller import Caller
-from airflow_ephemeral_secrets.masking import Masks, forms
+from airflow_ephemeral_secrets.masking import Masker, Masks, forms
 
 FACTS = {"dag_id": "d", "task_id": "t", "run_id": "r", "try_number": 2, "map_index": 3}
 ENVIRONMENT = {
@@ -202,6 +203,31 @@ def test_masks_reach_both_maskers(monkeypatch: pytest.MonkeyPatch, masker: Any, 
     for text in (*MASKS.forms, *MASKS.also):
         assert masker.redact(f"<{text}>") == "<***>"
         assert masker.redact(f"{text} and {text}") == "*** and ***"
+
+
+def test_masking_beside_waits_shortly(monkeypatch: pytest.MonkeyPatch, masker: Any) -> None:
+    """A thread of ours masks in this process, and goes on if the supervisor's answer waits for whoever waits for us."""
+    answer, sent = threading.Event(), threading.Event()
+
+    class Loop(Supervisor):
+        def send(self, message: Any) -> None:
+            super().send(message)
+            sent.set()
+            answer.wait(10)
+
+    supervisor = Loop()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    monkeypatch.setattr(_airflow, "MASKER", Masker(_airflow.mask, _airflow.unmask))
+    monkeypatch.setattr(_airflow, "SHORTLY", 0.01)
+    _airflow.mask_beside(MASKS)
+    assert sent.wait(10)
+    assert masker.redact(f"<{MASKS.forms[0]}>") == "<***>"
+
+    answer.set()
+    (beside,) = (thread for thread in threading.enumerate() if thread.name == "airflow-ephemeral-mask")
+    beside.join(10)
+    _airflow.mask_beside(MASKS)
+    assert len(supervisor.sent) == 1
 
 
 def test_airflows_own_masking_finds_its_work_done(masker: Any) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple
 
+import grpc
 import pytest
+import trustme
 
 from tests.live.gateways import Gateway
 from tests.live.issuer import Issuer
+from tests.peers.google_stubs import lead_to
 from tests.peers.installed import provider
 from tests.peers.rogue import Peer, Rogue
 from tests.peers.tls import serving
@@ -37,6 +43,30 @@ class Storage:
             peer.send(answer({"name": "late-object", "size": "1"}))
 
 
+@contextmanager
+def secret_manager(issuer: Issuer, authority: trustme.CA) -> Iterator[int]:
+    """Be Google's Secret Manager, over gRPC, on a port of this machine."""
+
+    def access(_: bytes, context: grpc.ServicerContext) -> bytes:
+        token = dict(context.invocation_metadata()).get("authorization", "").removeprefix("Bearer ")
+        if not issuer.judge(token):
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "Request had invalid authentication credentials")
+        return b"\n\x08a-secret"
+
+    method = grpc.unary_unary_rpc_method_handler(access)
+    service = "google.cloud.secretmanager.v1.SecretManagerService"
+    server = grpc.server(ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {"AccessSecretVersion": method})])
+    certified = authority.issue_cert("secretmanager.googleapis.com")
+    key, chain = certified.private_key_pem.bytes(), b"".join(pem.bytes() for pem in certified.cert_chain_pems)
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, chain)]))
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(None).wait()
+
+
 class Ran(NamedTuple):
     """What the worker saw, and what the issuer and the API saw of it."""
 
@@ -52,13 +82,20 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     (home / "tmp").mkdir()
     tls = serving(trust.authority, "*.googleapis.com")
     recipe = {"shape": "google_cloud_platform", "project": "acme-lake", "num_retries": 0, "live": True}
-    with Gateway(issuer) as gateway, Rogue(Storage(issuer), tls=tls) as storage:
+    with (
+        Gateway(issuer) as gateway,
+        Rogue(Storage(issuer), tls=tls) as storage,
+        secret_manager(issuer, trust.authority) as port,
+        Rogue(lead_to(port)) as proxy,
+    ):
         seen = work(
             "google_live",
             {"lake": {"source": "short", **recipe}, "lasting": {"source": "long", **recipe}},
             sources={name: issuer.source(gateway, name) for name in ("short", "long")},
             home=home,
             FOR=str(FOR),
+            GRPC_DEFAULT_SSL_ROOTS_FILE_PATH=trust.ca_file,
+            grpc_proxy=proxy.url,
             ISSUER=gateway.url,
             LEADS_TO=str(storage.port),
             HTTP_PROXY="http://127.0.0.1:1",
@@ -70,10 +107,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return Ran(seen, issuer)
 
 
-def test_one_hook_outlives_its_tokens(ran: Ran) -> None:
-    """A hook that was made once works through more than three lifetimes, and each token was good when it came."""
-    assert len(ran.seen["outlived"]) > 30
-    assert {tuple(found) for found in ran.seen["outlived"]} == {("an-object",)}
+def test_hooks_outlive_their_tokens(ran: Ran) -> None:
+    """Hooks that were made once work through more than three lifetimes, over HTTP and gRPC, and no token was dead."""
+    assert len(ran.seen["outlived"]) > 20
+    assert [found for found in ran.seen["outlived"] if "error" in found] == []
+    assert {tuple(found) for found in ran.seen["outlived"]} == {("an-object",), ("a-secret",)}
     assert len(ran.issuer.used) > 3
 
 
@@ -83,8 +121,8 @@ def test_trigger_outlives_its_tokens(ran: Ran) -> None:
 
 
 def test_connection_is_read_once(ran: Ran) -> None:
-    """Hook and trigger each ask for their connection once."""
-    assert ran.seen["reads"] == 2
+    """Two hooks and the trigger each ask for their connection once."""
+    assert ran.seen["reads"] == 3
 
 
 def test_operator(ran: Ran) -> None:

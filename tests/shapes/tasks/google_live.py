@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 from airflow.providers.google.cloud.hooks.gcs import GCSHook
+from airflow.providers.google.cloud.hooks.secret_manager import GoogleCloudSecretManagerHook
 from airflow.providers.google.cloud.operators.gcs import GCSListObjectsOperator
 from airflow.providers.google.cloud.triggers.gcs import GCSBlobTrigger
 
@@ -20,10 +21,12 @@ PAUSE = 0.2
 
 
 def outlive() -> list[Any]:
-    """Use one hook until its tokens have died three times."""
-    hook, end, found = GCSHook(gcp_conn_id="lake"), time.monotonic() + float(os.environ["FOR"]), []
+    """Use two hooks, one over HTTP and one over gRPC, until their tokens have died three times."""
+    storage, secrets = GCSHook(gcp_conn_id="lake"), GoogleCloudSecretManagerHook(gcp_conn_id="lake")
+    end, found = time.monotonic() + float(os.environ["FOR"]), []
     while time.monotonic() < end:
-        found.append(attempt(lambda: hook.list("a-bucket")))
+        found.append(attempt(lambda: storage.list("a-bucket")))
+        found.append(attempt(lambda: [secrets.access_secret(secret_id="s").name]))
         time.sleep(PAUSE)
     return found
 
