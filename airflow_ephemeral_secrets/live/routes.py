@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from airflow_ephemeral_secrets.caller import Caller
+from airflow_ephemeral_secrets.live import kafka
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT, Face
 from airflow_ephemeral_secrets.live.origin import BearerOrigin, SigningOrigin
 from airflow_ephemeral_secrets.live.sessions import SESSIONS
 from airflow_ephemeral_secrets.live.sts import StsDesk
 from airflow_ephemeral_secrets.live.supply import Supply
+from airflow_ephemeral_secrets.live.token_desk import TokenDesk
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver
-from airflow_ephemeral_secrets.shapes.live import BearerFace, LiveFace, Route, SigningFace, StsFace
+from airflow_ephemeral_secrets.shapes.live import (
+    BearerFace,
+    CallbackFace,
+    LiveFace,
+    Route,
+    SigningFace,
+    StsFace,
+    TokenFace,
+)
 
 
 def open_route(
@@ -31,6 +41,10 @@ def open_route(
     key = (resolver, name, recipe.lease_key(caller, recipe.facts(caller)))
     supply = Supply(resolver, recipe, name, caller)
     network = resolver.config.network
+    if isinstance(face, CallbackFace):
+        return kafka.open_callback(key, supply)
+    if isinstance(face, TokenFace):
+        return ENDPOINT.desk(key, lambda capability: TokenDesk(capability, supply, resolver.clock, kept=face.kept))
     if isinstance(face, StsFace) and sessions:
         return SESSIONS.route(key, lambda: supply)
     if isinstance(face, StsFace):
