@@ -115,6 +115,7 @@ def run() -> Iterator[Run]:
             "sources": {name: {**row.source, "attribution": "run"} for name, row in rows.items()},
             "connections": {name: {**row.connection, "source": name} for name, row in rows.items()},
             "audit": {"file": str(audit)},
+            "network": {"deadline": "60s"},
         }
         kwargs = json.dumps({"config": document})
         patient = {"execution_api_timeout": "60"}  # a server that is starting may take its time on a busy machine
