@@ -188,6 +188,7 @@ def _config(raw: Any, where: str, problems: Problems) -> Config | None:
         _check_source(name, source, secrets, raw, problems)
     for section in ("connections", "variables"):
         _check_sources_exist(raw, section, problems)
+    _check_companions(shapes, raw, problems)
     recipes = [
         [
             (name, recipe)
@@ -317,6 +318,23 @@ def _check_sources_exist(raw: Mapping[str, Any], section: str, problems: Problem
             problems.add(f"{section}.{name}.source", f"no source {source!r} under sources; {known(source, existing)}")
 
 
+def _check_companions(shapes: Mapping[str, Shape], raw: Mapping[str, Any], problems: Problems) -> None:
+    """Every connection that a hook asks for besides is owned by a recipe of the right shape, with the same source."""
+    written = raw.get("connections")
+    names = Book((str(name), str(name)) for name in written) if isinstance(written, Mapping) else Book([])
+    for name, shape in shapes.items():
+        for field, (conn_id, kind) in shape.companions().items():
+            owner = names.match(conn_id)
+            if owner is None:
+                problems.add(
+                    f"connections.{name}.{field}", f"no recipe owns {conn_id!r}; {known(conn_id, written or ())}"
+                )
+            elif owner in shapes and shapes[owner].__struct_config__.tag != kind:
+                problems.add(f"connections.{name}.{field}", f"{conn_id!r} is not of shape {kind!r}")
+            elif owner in shapes and shapes[owner].source != shape.source:
+                problems.add(f"connections.{name}.source", f"is not that of {conn_id!r}, whose keys the hook uses")
+
+
 def _recipe(
     path: str,
     name: str,
@@ -336,7 +354,7 @@ def _recipe(
     if source is None:
         return None
     credential = source.yields()
-    if isinstance(shape, Shape) and credential not in shape.accepts:
+    if isinstance(shape, Shape) and credential not in shape.accepted():
         _explain_mismatch(path, shape, source, problems)
         return None
     _check_placeholders(path, shape, source, credential, problems)
@@ -359,7 +377,7 @@ def _explain_mismatch(path: str, shape: Shape, source: Source, problems: Problem
     problems.add(
         f"{path}.shape",
         f"{kind!r} cannot be filled from a source of kind {source.kind!r}, which mints {_words(credential)}; "
-        f"it takes {' or '.join(_words(accepted) for accepted in shape.accepts)}; "
+        f"it takes {' or '.join(_words(accepted) for accepted in shape.accepted())}; "
         f"shapes that fit this source: {', '.join(sorted(fitting))}",
     )
 

@@ -29,10 +29,11 @@ from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver, no_route
-from airflow_ephemeral_secrets.shapes.live import LiveFace, Route
+from airflow_ephemeral_secrets.shapes.live import LiveFace, Route, StsFace
 from airflow_ephemeral_secrets.telemetry import SILENT, Telemetry
 
 KWARGS = ("config_file", "config")
+SESSION_FACTORY = "airflow_ephemeral_secrets.aws_session.SessionFactory"
 NO_KWARGS = "no kwargs arrived: backend_kwargs is missing or is not JSON; give config_file or config"
 
 
@@ -191,9 +192,11 @@ def _open_sinks(settings: AuditSettings, clock: Clock) -> list[Sink]:
 
 def _open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: LiveFace) -> Route:
     """Open a route; what it takes is loaded where a recipe is live, and nowhere else."""
+    from airflow_ephemeral_secrets import _settings
     from airflow_ephemeral_secrets.live.routes import open_route
 
-    return open_route(resolver, recipe, name, caller, face)
+    sessions = isinstance(face, StsFace) and _settings.option("aws", "session_factory") == SESSION_FACTORY
+    return open_route(resolver, recipe, name, caller, face, sessions=sessions)
 
 
 _installations: dict[bytes, Installation] = {}

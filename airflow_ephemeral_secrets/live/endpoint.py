@@ -1,8 +1,9 @@
 """
 The loopback endpoint of this process: one server, started at its first use, that knows whom to let in.
 
-Whoever is given a route is given a capability for it, a random word that goes with each request in a header of its own.
-Clients of a desk cannot add a header: a desk has a path of its own, and its protocol's own way to prove the capability.
+Whoever is given a route is given a capability for it, a random word that goes with each request: in a header of its
+own, or as a token where a client has no header to spare. Clients of a desk prove it as their protocol does; a desk has
+a path of its own.
 A place that nobody used for a day is closed, and so is the one that was used least recently where there are too many.
 """
 
@@ -19,6 +20,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK, Clock
+from airflow_ephemeral_secrets.live import proxies
 from airflow_ephemeral_secrets.live.body import Body
 from airflow_ephemeral_secrets.shapes.live import Route
 
@@ -138,7 +140,9 @@ class Endpoint:
     def _url(self) -> str:
         from airflow_ephemeral_secrets.live.server import Server
 
-        self._server = self._server or Server(self)
+        if not self._server:
+            proxies.bypass()
+            self._server = Server(self)
         return f"http://127.0.0.1:{self._server.port}"
 
     def face(self, capability: str) -> Face | None:

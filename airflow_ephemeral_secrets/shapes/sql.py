@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
 
-from airflow_ephemeral_secrets.credential import BearerToken, Credential
+from airflow_ephemeral_secrets.credential import AwsCredential, BasicCredential, BearerToken, Credential
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, dump, fill, spec
 from airflow_ephemeral_secrets.shapes.fields import Port
 from airflow_ephemeral_secrets.shapes.server import FILLED, IDENTITY, IN_THE_CLEAR, Account, because, password, words
 
+ConnectionId = Annotated[str, Meta(min_length=1, max_length=250)]
 DatabaseName = Annotated[str, Meta(min_length=1, max_length=255)]
 
 DBAPI_KEYS = words(
@@ -32,6 +33,11 @@ MYSQL_KEYS = {
 }
 """Keys that the hook reads for one client; for the other it passes over them in silence."""
 
+REDSHIFT_KEYS = words("cluster-identifier redshift redshift-serverless workgroup-name")
+"""Keys that say whose token the hook of PostgreSQL makes."""
+
+EACH_ANEW = "the hook makes a token for each connection that it opens, and asks for aws_conn_id each time"
+
 
 class Database(Account, frozen=True, kw_only=True):
     """
@@ -45,12 +51,59 @@ class Database(Account, frozen=True, kw_only=True):
     schema: DatabaseName | None = None
 
 
-class Postgres(Database, frozen=True, kw_only=True, tag="postgres"):
+class IamDatabase(Database, frozen=True, kw_only=True):
+    """
+    A database for which the hook itself can make tokens.
+
+    :param iam: have the hook make a token for each connection that it opens, with the keys of ``aws_conn_id``; the
+        source is then one of AWS keys
+    :param aws_conn_id: a recipe of shape ``aws`` with the same source
+    """
+
+    accepts = (BearerToken, BasicCredential, AwsCredential)
+    why_static = "with iam its hook makes a new token for each connection"
+
+    iam: bool = False
+    aws_conn_id: ConnectionId | None = None
+
+    def accepted(self) -> tuple[type[Credential], ...]:
+        return (AwsCredential,) if self.iam else (BearerToken, BasicCredential)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.iam and not self.aws_conn_id:
+            found.append("aws_conn_id: required with iam")
+        if self.aws_conn_id and not self.iam:
+            found.append("aws_conn_id: is of no use without iam")
+        return found
+
+    def companions(self) -> Mapping[str, tuple[str, str]]:
+        return {"aws_conn_id": (self.aws_conn_id, "aws")} if self.iam and self.aws_conn_id else {}
+
+    def notes(self) -> Sequence[str]:
+        return [EACH_ANEW] if self.iam else self.cautions
+
+    def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        if not self.iam:
+            return super().render(credential, secret)
+        return spec(
+            credential,
+            conn_type=self.conn_type,
+            host=self.host,
+            port=self.port,
+            login=self.login,
+            schema=self.schema,
+            extra=dump(self.filled(iam=True, aws_conn_id=self.aws_conn_id)),
+        )
+
+
+class Postgres(IamDatabase, frozen=True, kw_only=True, tag="postgres"):
     """
     A PostgreSQL connection whose password is the secret: an RDS, Entra or Cloud SQL token, or a database's own.
 
     The hook reads it once, and needs the secret only to connect. ``sslmode`` is ``require`` unless ``extra`` has
-    another; ``verify-full`` also proves the server.
+    another; ``verify-full`` also proves the server. With ``iam`` it holds no secret, and the hook makes a token for
+    each connection: of RDS, or of Redshift where ``extra`` says ``redshift`` or ``redshift-serverless``.
 
     :param extra: keys of the hook (``cursor``, ``sqlalchemy_query`` …) and of libpq
     """
@@ -79,13 +132,20 @@ class Postgres(Database, frozen=True, kw_only=True, tag="postgres"):
 
     port: Port = 5432
 
+    def takes(self) -> Iterable[str]:
+        return self.keys | REDSHIFT_KEYS if self.iam else self.keys
 
-class Mysql(Database, frozen=True, kw_only=True, tag="mysql"):
+    def refuses(self) -> Mapping[str, str]:
+        return {key: why for key, why in self.refused.items() if not (self.iam and key in REDSHIFT_KEYS)}
+
+
+class Mysql(IamDatabase, frozen=True, kw_only=True, tag="mysql"):
     """
     A MySQL or MariaDB connection whose password is the secret.
 
     The hook reads it once, and needs the secret only to connect. ``ssl_mode`` is ``REQUIRED`` unless ``extra`` has
-    ``ssl``, ``ssl_mode`` or another ``client``.
+    ``ssl``, ``ssl_mode`` or another ``client``. With ``iam`` it holds no secret, and the hook makes a token of RDS for
+    each connection, if its client is mysqlclient.
 
     :param extra: keys of the hook for the ``client`` that it uses, ``mysqlclient`` or ``mysql-connector-python``
     """
@@ -101,6 +161,8 @@ class Mysql(Database, frozen=True, kw_only=True, tag="mysql"):
     def problems(self) -> list[str]:
         if self._client not in MYSQL_KEYS:
             return [f"extra.client: expected {' or '.join(MYSQL_KEYS)}"]
+        if self.iam and self._client != "mysqlclient":
+            return ["extra.client: does not go with iam, which the hook heeds for mysqlclient only"]
         return super().problems()
 
     @property
