@@ -94,6 +94,10 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     source: str
     allow: Rule | None = None
 
+    def accepted(self) -> tuple[type[Credential], ...]:
+        """List the kinds of credential that the configured form of it can be filled with."""
+        return self.accepts
+
     def problems(self) -> list[str]:
         """Say what is wrong with the fields together, one ``field: message`` each."""
         return []
@@ -123,7 +127,7 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         """
         Make the fields.
 
-        :param credential: of a kind in ``accepts``
+        :param credential: of a kind that is ``accepted``
         :param secret: reads a secret reference
         """
         raise NotImplementedError

@@ -15,10 +15,12 @@ class Route(NamedTuple):
     Where a place is, and what lets one in.
 
     :param url: of the endpoint, without a path; of a desk, with one
+    :param more: further words that prove something on the way there
     """
 
     url: str
     capability: str
+    more: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Route(url={self.url!r})"
@@ -53,3 +55,13 @@ class SigningFace(LiveFace, frozen=True, kw_only=True):
     upstream: str
     service: str
     region: str
+
+
+class ManagedIdentityFace(LiveFace, frozen=True, kw_only=True):
+    """
+    A managed identity of Azure, whose client id is the capability.
+
+    :param resources: the APIs that it has tokens for, besides that of its source's scope
+    """
+
+    resources: tuple[str, ...]
