@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 from airflow_ephemeral_secrets.caller import Caller, Process
 from airflow_ephemeral_secrets.masking import Masks, compact
 
+DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+FORBIDDEN = "airflow-db-not-allowed:"
+
 _compacted: dict[str, str] = {}
 
 
@@ -23,8 +26,7 @@ def home() -> str:
 
 def remote_log_conn_id() -> str | None:
     """Find the connection of remote logging, where it is switched on."""
-    from airflow.sdk.configuration import conf
-
+    conf = _settings()
     if not conf.getboolean("logging", "remote_logging", fallback=False):
         return None
     return conf.get("logging", "remote_log_conn_id", fallback=None) or None
@@ -52,10 +54,21 @@ class Setting(NamedTuple):
 
 def option(section: str, key: str) -> str | None:
     """Read one of Airflow's settings."""
+    value: str | None = _settings().get(section, key, fallback=None)
+    return value
+
+
+def _settings() -> Any:
+    """
+    Load Airflow's settings.
+
+    A program that a task starts inherits a database URL that keeps Airflow from being imported: it gets a harmless one.
+    """
+    if "airflow" not in sys.modules and os.environ.get(DATABASE, "").startswith(FORBIDDEN):
+        os.environ[DATABASE] = "sqlite://"
     from airflow.sdk.configuration import conf
 
-    value: str | None = conf.get(section, key, fallback=None)
-    return value
+    return conf
 
 
 def server_setting() -> Setting | None:
@@ -69,8 +82,7 @@ def worker_setting() -> Setting | None:
 
 
 def _setting(section: str, key: str, kwargs_key: str) -> Setting | None:
-    from airflow.sdk.configuration import conf
-
+    conf = _settings()
     path = conf.get(section, key, fallback=None)
     if not path:
         return None
@@ -238,6 +250,23 @@ def caller(team_name: str | None = None) -> Caller:
         map_index=_number(fact("map_index", "AIRFLOW_CTX_MAP_INDEX")),
         team=team_name or _team(),
         proven=("team",) if team_name else (),
+    )
+
+
+def task_of_environment() -> Caller:
+    """Find out which task started this program, by ``AIRFLOW_CTX_*``; a script where none did."""
+
+    def told(name: str) -> str | None:
+        return _text(os.environ.get(f"AIRFLOW_CTX_{name}"))
+
+    return Caller(
+        process="task" if told("TASK_ID") else "script",
+        dag_id=told("DAG_ID"),
+        task_id=told("TASK_ID"),
+        run_id=told("DAG_RUN_ID"),
+        try_number=_number(told("TRY_NUMBER")),
+        map_index=_number(told("MAP_INDEX")),
+        team=told("TEAM_NAME"),
     )
 
 

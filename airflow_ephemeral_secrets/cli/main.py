@@ -12,13 +12,13 @@ from types import ModuleType
 from airflow_ephemeral_secrets import __version__
 from airflow_ephemeral_secrets.errors import ConfigError, EphemeralSecretsError
 
-VERBS = ("demo", "doctor", "explain", "flush", "leases", "mint", "schema")
+VERBS = ("credential-process", "demo", "doctor", "explain", "flush", "leases", "mint", "schema")
 PROBLEM, WRONG_USE = 1, 2
 
 
 def verb(name: str) -> ModuleType:
     """Load the module of a verb: ``HELP``, ``add_arguments(parser)`` and ``run(args)``."""
-    return import_module(f"airflow_ephemeral_secrets.cli.{name}")
+    return import_module(f"airflow_ephemeral_secrets.cli.{name.replace('-', '_')}")
 
 
 def add_arguments(name: str, parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Which configuration a verb works with, and on whose behalf."""
+"""Which configuration and recipe a verb works with, and on whose behalf."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import os
 
 from airflow_ephemeral_secrets import _airflow
 from airflow_ephemeral_secrets.caller import Caller
-from airflow_ephemeral_secrets.errors import ConfigError
+from airflow_ephemeral_secrets.errors import AccessDenied, ConfigError
 from airflow_ephemeral_secrets.installation import Installation
+from airflow_ephemeral_secrets.recipe import Recipe
+from airflow_ephemeral_secrets.resolver import Resolver
 
 UNSET = "Airflow's settings name no EphemeralSecretsBackend; give --config FILE"
 
@@ -31,6 +33,18 @@ def installation(args: argparse.Namespace) -> Installation:
     return found
 
 
+def recipe(resolver: Resolver, conn_id: str) -> Recipe:
+    """
+    Find the recipe that owns a conn_id.
+
+    :raises AccessDenied: when none does
+    """
+    found = resolver.config.connections.match(conn_id)
+    if found is None:
+        raise AccessDenied(f"no recipe owns {conn_id!r}", code="not_owned", hint="airflow-ephemeral explain")
+    return found
+
+
 def add_caller_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that say on whose behalf to ask."""
     for name in ("dag-id", "task-id", "run-id", "team"):
@@ -38,6 +52,6 @@ def add_caller_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def caller(args: argparse.Namespace) -> Caller:
-    """Describe the caller by those options: a task where any fact is given, else a script."""
+    """Describe the caller: a task by those options, else the task that started this program, else a script."""
     told = {name: getattr(args, name) for name in ("dag_id", "task_id", "run_id", "team")}
-    return Caller(process="task" if any(told.values()) else "script", **told)
+    return Caller(process="task", **told) if any(told.values()) else _airflow.task_of_environment()
