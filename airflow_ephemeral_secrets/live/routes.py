@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.errors import AccessDenied
+from airflow_ephemeral_secrets.live.command import command
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT, Face
 from airflow_ephemeral_secrets.live.msi import open_identity
 from airflow_ephemeral_secrets.live.origin import BearerOrigin, SigningOrigin
 from airflow_ephemeral_secrets.live.supply import Supply
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver
-from airflow_ephemeral_secrets.shapes.live import BearerFace, LiveFace, ManagedIdentityFace, Route, SigningFace
+from airflow_ephemeral_secrets.shapes.live import (
+    BearerFace,
+    CommandFace,
+    LiveFace,
+    ManagedIdentityFace,
+    Route,
+    SigningFace,
+)
 
 
 def open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: LiveFace) -> Route:
@@ -24,6 +32,8 @@ def open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, fa
         raise AccessDenied(
             "it is live, and a process that parses Dags does not last", code="not_live_here", hint="asking in the task"
         )
+    if isinstance(face, CommandFace):
+        return Route(command=command(face.verb, name, caller, resolver.config.where))
     if isinstance(face, ManagedIdentityFace):
         return open_identity(resolver, recipe, name, caller, face)
     key = (resolver, name, recipe.lease_key(caller, recipe.facts(caller)))

@@ -12,15 +12,17 @@ CAPABILITY = "X-Lease-Token"
 
 class Route(NamedTuple):
     """
-    Where a place is, and what lets one in.
+    Where a place is, and what lets one in; or a command that needs no place.
 
     :param url: of the endpoint, without a path; of a desk, with one
     :param more: further words that prove something on the way there
+    :param command: fetches a credential in a process of its own
     """
 
-    url: str
-    capability: str
+    url: str = ""
+    capability: str = ""
     more: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Route(url={self.url!r})"
@@ -65,3 +67,13 @@ class ManagedIdentityFace(LiveFace, frozen=True, kw_only=True):
     """
 
     resources: tuple[str, ...]
+
+
+class CommandFace(LiveFace, frozen=True, kw_only=True):
+    """
+    A command that the hook's client starts whenever it needs a credential.
+
+    :param verb: of the command line, which speaks the client's protocol
+    """
+
+    verb: str

@@ -1,0 +1,130 @@
+"""Stock hooks and clients of Kubernetes, each made once, at a cluster whose tokens live for seconds."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jwt
+import pytest
+import trustme
+
+from airflow_ephemeral_secrets.caller import Caller
+from airflow_ephemeral_secrets.demo.environment import allowed
+from airflow_ephemeral_secrets.installation import Installation
+from tests.peers.installed import ROOT, provider
+from tests.peers.rogue import Peer, Rogue
+from tests.peers.tls import serving
+from tests.shapes.test_kubernetes import cluster
+from tests.shapes.worker import KEY, answer
+
+LIVES, LASTS = 4, 14
+
+
+def issuer(peer: Peer) -> None:
+    """Grant tokens that the cluster believes for seconds."""
+    peer.read()
+    claims = {"sub": "airflow", "jti": str(time.monotonic_ns()), "exp": int(time.time()) + LIVES}
+    peer.send(answer({"access_token": jwt.encode(claims, KEY), "token_type": "Bearer", "expires_in": LIVES}))
+
+
+class Place(NamedTuple):
+    """
+    A worker's configuration and what it leads to.
+
+    :param folder: holds the configuration and the audit
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    issuer: Rogue
+    cluster: Rogue
+
+    @property
+    def file(self) -> Path:
+        path = self.folder / "ephemeral.json"
+        path.write_text(json.dumps(self.config))
+        return path
+
+    def audit(self, event: str) -> list[dict[str, Any]]:
+        """Read the lines of one kind."""
+        lines = [json.loads(line) for line in (self.folder / "audit.jsonl").read_text().splitlines()]
+        return [line for line in lines if line["event"] == event]
+
+
+@pytest.fixture
+def place(tmp_path: Path, ram: Path) -> Iterator[Place]:
+    """A cluster, an issuer of tokens for it, and a configuration for both."""
+    provider("cncf.kubernetes")
+    authority = trustme.CA()
+    pem = base64.b64encode(authority.cert_pem.bytes()).decode()
+    with ExitStack() as stack:
+        tokens = stack.enter_context(Rogue(issuer))
+        server = stack.enter_context(Rogue(cluster, tls=serving(authority)))
+        live = {"shape": "kubernetes", "source": "tokens", "live": True, "server": server.url, "namespace": "work"}
+        live["certificate_authority_data"] = pem
+        config = {
+            "version": 1,
+            "sources": {
+                "tokens": {
+                    "kind": "oauth2",
+                    "token_url": f"{tokens.url}/token",
+                    "client_id": "airflow",
+                    "client_auth": "none",
+                    "attribution": "none",
+                }
+            },
+            "connections": {
+                "cluster": live,
+                "for_etl": {**live, "allow": {"dags": ["etl_*"]}},
+                "refused": {**live, "server": server.url.replace("127.0.0.1", "localhost")},
+            },
+            "store": {"host": str(ram)},
+            "audit": {"file": str(tmp_path / "audit.jsonl")},
+        }
+        yield Place(tmp_path, config, tokens, server)
+
+
+def test_hooks_outlive_their_tokens(place: Place) -> None:
+    """
+    One lookup is enough for the hooks, the asynchronous one too, and for a pod that its trigger waits for.
+
+    However often a client starts the command, there is one mint for each life of a token; the trigger's row has none.
+    """
+    environment = {
+        **allowed(),
+        "AIRFLOW_HOME": str(place.folder),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__WORKERS__SECRETS_BACKEND": "airflow_ephemeral_secrets.EphemeralSecretsBackend",
+        "AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS": json.dumps({"config_file": str(place.file)}),
+        "HOME": str(place.folder),
+        "LASTS": str(LASTS),
+        "LIVES": str(LIVES),
+        "NO_PROXY": "*",
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.shapes.tasks.kubernetes_live"],
+        env=environment,
+        cwd=place.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    Path("/tmp/l4-k8s").write_text(json.dumps(seen, indent=1) + done.stderr)
+    tokens = {str(request.headers["Authorization"]).removeprefix("Bearer ") for request in place.cluster.requests}
+
+    assert seen["hooks"] == [["Succeeded"], ["Succeeded"]]
+    assert len(place.cluster.requests) > 4 * len(tokens) > 4 * 3
+    assert len(place.issuer.requests) <= len(tokens) + 2
