@@ -17,6 +17,7 @@ import jwt
 import pytest
 import trustme
 
+from airflow_ephemeral_secrets._airflow import home
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.demo.environment import allowed
 from airflow_ephemeral_secrets.installation import Installation
@@ -85,7 +86,6 @@ def place(tmp_path: Path, ram: Path) -> Iterator[Place]:
             "connections": {
                 "cluster": live,
                 "for_etl": {**live, "allow": {"dags": ["etl_*"]}},
-                "refused": {**live, "server": server.url.replace("127.0.0.1", "localhost")},
             },
             "store": {"host": str(ram)},
             "audit": {"file": str(tmp_path / "audit.jsonl")},
@@ -122,9 +122,68 @@ def test_hooks_outlive_their_tokens(place: Place) -> None:
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
-    Path("/tmp/l4-k8s").write_text(json.dumps(seen, indent=1) + done.stderr)
     tokens = {str(request.headers["Authorization"]).removeprefix("Bearer ") for request in place.cluster.requests}
+    row = seen["deferred"]["row"]
 
     assert seen["hooks"] == [["Succeeded"], ["Succeeded"]]
+    assert seen["lookups"] == 2
+    assert (seen["operator"], seen["deferred"]["event"]["status"]) == (None, "success")
     assert len(place.cluster.requests) > 4 * len(tokens) > 4 * 3
     assert len(place.issuer.requests) <= len(tokens) + 2
+    assert "exec-credential" in row
+    assert [token for token in tokens if token in row or token in done.stderr] == []
+
+
+def client(place: Place, conn_id: str, caller: Caller) -> Any:
+    """Make a stock client from what a lookup gives."""
+    from kubernetes.client import ApiClient, Configuration, CoreV1Api
+    from kubernetes.config import load_kube_config_from_dict
+
+    found = Installation({"config_file": str(place.file)}, home(), lambda: None)
+    made = found.resolver().connection(conn_id, caller)
+    assert made
+    configuration = Configuration()
+    load_kube_config_from_dict(
+        json.loads(json.loads(made.extra or "")["kube_config"]), client_configuration=configuration
+    )
+    return CoreV1Api(ApiClient(configuration))
+
+
+ETL = Caller(process="task", dag_id="etl_orders", task_id="load", run_id="r 1", team="data")
+
+
+def test_command_asks_for_the_same_caller(place: Place) -> None:
+    """It names the caller of the lookup: the policy lets it pass, the audit names it, and the lease is the same one."""
+    assert client(place, "for_etl", ETL).read_namespaced_pod("a-pod", "work").status.phase == "Succeeded"
+
+    told = [line["caller"] for line in place.audit("lookup")]
+    facts = [[one[name] for name in ("dag_id", "task_id", "run_id", "team")] for one in told]
+    assert facts == [["etl_orders", "load", "r 1", "data"]] * len(facts)
+    assert len(facts) >= 2
+    assert len(place.audit("mint")) == len(place.issuer.requests) == 1
+
+
+def test_nothing_is_imported_from_where_it_starts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients start it in the folder of a kubeconfig, such as /tmp, where anyone may have put a module."""
+    (place.folder / "msgspec.py").write_text("raise SystemExit('imported')")
+    (place.folder / "airflow_ephemeral_secrets.py").write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(place.folder)
+
+    assert client(place, "for_etl", ETL).read_namespaced_pod("a-pod", "work").status.phase == "Succeeded"
+
+
+def test_inline_configuration(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an inline configuration, the command finds the same one in Airflow's settings."""
+    monkeypatch.setenv("AIRFLOW__WORKERS__SECRETS_BACKEND", "airflow_ephemeral_secrets.EphemeralSecretsBackend")
+    monkeypatch.setenv("AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS", json.dumps({"config": place.config}))
+    made = Installation({"config": place.config}, home(), lambda: None).resolver().connection("for_etl", ETL)
+    assert made
+    (user,) = json.loads(json.loads(made.extra or "")["kube_config"])["users"]
+    starts = user["user"]["exec"]
+    done = subprocess.run(
+        [starts["command"], *starts["args"]], capture_output=True, text=True, check=False, env={**os.environ}
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["kind"] == "ExecCredential"
+    assert "--config" not in starts["args"]

@@ -65,5 +65,4 @@ tell(
         )
     ),
     deferred=attempt(deferred),
-    refused=attempt(lambda: KubernetesHook("refused").get_pod("a-pod", "work").status.phase),
 )
