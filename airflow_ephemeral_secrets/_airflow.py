@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from airflow_ephemeral_secrets.masking import Masks, compact
 
 DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 FORBIDDEN = "airflow-db-not-allowed:"
+MESSAGE = 0.2
+"""Seconds to wait for a message to the supervisor."""
 
 _compacted: dict[str, str] = {}
 
@@ -119,6 +122,17 @@ async def amask(masks: Masks) -> None:
     elif comms := _comms():
         with suppress(Exception):
             await comms.asend(_message(masks))
+
+
+def mask_late(masks: Masks) -> None:
+    """
+    Do the same for what a process hands out by itself, from a thread that a task waits for.
+
+    If the task waits in its event loop, then a message to the supervisor waits for that loop: it is left behind.
+    """
+    message = threading.Thread(target=mask, args=(masks,), name="airflow-ephemeral-mask", daemon=True)
+    message.start()
+    message.join(MESSAGE)
 
 
 def unmask(texts: list[str]) -> None:

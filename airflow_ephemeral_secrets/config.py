@@ -282,7 +282,7 @@ def _recipe(
     if source is None:
         return None
     credential = source.yields()
-    if isinstance(shape, Shape) and credential not in shape.accepted():
+    if isinstance(shape, Shape) and credential not in shape.takes_credentials():
         _explain_mismatch(path, shape, source, problems)
         return None
     _check_placeholders(path, shape, source, credential, problems)
@@ -305,7 +305,8 @@ def _explain_mismatch(path: str, shape: Shape, source: Source, problems: Problem
     problems.add(
         f"{path}.shape",
         f"{kind!r} cannot be filled from a source of kind {source.kind!r}, which mints {_words(credential)}; "
-        f"it takes {' or '.join(_words(accepted) for accepted in shape.accepted())}{_other_form(shape, credential)}; "
+        f"it takes {' or '.join(_words(accepted) for accepted in shape.takes_credentials())}"
+        f"{_other_form(shape, credential)}; "
         f"shapes that fit this source: {', '.join(sorted(fitting))}",
     )
 
@@ -313,7 +314,7 @@ def _explain_mismatch(path: str, shape: Shape, source: Source, problems: Problem
 def _other_form(shape: Shape, credential: type[Credential]) -> str:
     """Name the other form of a shape, live or not, if a credential fits that one."""
     live = getattr(shape, "live", None)
-    if live is None or credential not in msgspec.structs.replace(shape, live=not live).accepted():
+    if live is None or credential not in msgspec.structs.replace(shape, live=not live).takes_credentials():
         return ""
     return f" (with live: {str(not live).lower()} {_words(credential)})"
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from functools import cache
 from hashlib import sha256
 from random import SystemRandom
 from typing import Any
 
 import msgspec
 
-from airflow_ephemeral_secrets import document
+from airflow_ephemeral_secrets import _airflow, document
 from airflow_ephemeral_secrets.audit import Audit
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import SystemClock
@@ -24,12 +25,14 @@ from airflow_ephemeral_secrets.config import EVERYTHING, INLINE, Config, Owned, 
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
 from airflow_ephemeral_secrets.leases.host import HostStore, open_host
+from airflow_ephemeral_secrets.masking import Masker
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver, no_route
-from airflow_ephemeral_secrets.shapes.live import LiveFace, Route
+from airflow_ephemeral_secrets.shapes.live import LiveFace, Route, StsFace
 
 KWARGS = ("config_file", "config")
+SESSION_FACTORY = "airflow_ephemeral_secrets.aws_session.SessionFactory"
 NO_KWARGS = "no kwargs arrived: backend_kwargs is missing or is not JSON; give config_file or config"
 
 
@@ -157,7 +160,13 @@ def _open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, f
     """Open a route; what it takes is loaded where a recipe is live, and nowhere else."""
     from airflow_ephemeral_secrets.live.routes import open_route
 
-    return open_route(resolver, recipe, name, caller, face)
+    sessions = isinstance(face, StsFace) and _airflow.option("aws", "session_factory") == SESSION_FACTORY
+    return open_route(resolver, recipe, name, caller, face, _late_masker().mask, sessions=sessions)
+
+
+@cache
+def _late_masker() -> Masker:
+    return Masker(_airflow.mask_late, _airflow.unmask)
 
 
 _installations: dict[bytes, Installation] = {}

@@ -12,7 +12,7 @@ from airflow_ephemeral_secrets.config import Config
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.recipe import Book, Recipe
-from airflow_ephemeral_secrets.resolver import Resolver
+from airflow_ephemeral_secrets.resolver import OpenRoute, Resolver, no_route
 from airflow_ephemeral_secrets.shapes.base import Rule, Shape, VariableShape
 from airflow_ephemeral_secrets.shapes.http import Http
 from airflow_ephemeral_secrets.sources.base import SecretReference, Source
@@ -44,6 +44,7 @@ def resolver(
     source: Source | None = None,
     raises: Exception | None = None,
     audit: Path | None = None,
+    open_route: OpenRoute = no_route,
     **more: Any,
 ) -> Resolver:
     """
@@ -62,4 +63,4 @@ def resolver(
         sources={"fake": source},
     )
     leases = LeaseCache(clock, Random(7), lambda: None)
-    return Resolver(config, Policy(), leases, Audit(clock, str(audit) if audit else None), clock)
+    return Resolver(config, Policy(), leases, Audit(clock, str(audit) if audit else None), clock, open_route)

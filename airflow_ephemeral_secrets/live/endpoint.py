@@ -18,6 +18,7 @@ from contextlib import suppress
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import NamedTuple, Protocol
 
+from airflow_ephemeral_secrets.live import proxies
 from airflow_ephemeral_secrets.live.body import Body
 from airflow_ephemeral_secrets.shapes.live import CAPABILITY, Route
 
@@ -91,6 +92,7 @@ class Endpoint:
         """
         with self._mutex:
             if key not in self._routes:
+                proxies.bypass()
                 name, capability = secrets.token_hex(8), secrets.token_urlsafe(32)
                 self._routes[key] = Route(f"{self._url()}/{name}", capability)
                 self._desks[name] = make(capability)

@@ -14,13 +14,13 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
-from urllib.request import proxy_bypass
 
 import msgspec
+from cachetools import LRUCache
 
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError, SourceFailed
@@ -35,23 +35,38 @@ from airflow_ephemeral_secrets.sources.azure_identity import Worker
 from airflow_ephemeral_secrets.sources.surroundings import SURROUNDINGS
 
 HEADER = "x-identity-header"
+MOST = 4096
+"""Identities that are known at once; the one that was used least recently goes, until it is looked up again."""
 ONLY = "ManagedIdentityCredential"
 FIRST = ("AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_PASSWORD")
 """Variables by which the default credential finds another identity before it asks for a managed one."""
 
 
-class Identity(NamedTuple):
+class Identity:
     """
     Who a client id stands for.
 
-    :param resources: the APIs that it has tokens for
+    :param name: the conn_id of the lookup
+    :param caller: who made it
+    :param supply: gives leases by a recipe, for that caller
     """
 
-    resolver: Resolver
-    recipe: Recipe
-    name: str
-    caller: Caller
-    resources: frozenset[str]
+    def __init__(
+        self,
+        recipe: Recipe,
+        name: str,
+        caller: Caller,
+        face: ManagedIdentityFace,
+        supply: Callable[[Recipe], Supply],
+    ) -> None:
+        facts = recipe.facts(caller)
+        own = [facts["scope"].removesuffix(DEFAULT)] if isinstance(recipe.source, Azure) else []
+        self.key = (name, recipe.lease_key(caller, facts))
+        self._recipe = recipe
+        self._name = name
+        self._resources = frozenset(resource.rstrip("/") for resource in (*own, *face.resources))
+        self._supply = supply
+        self._supplies: dict[str, Supply] = {}
 
     def token(self, resource: str) -> tuple[str, float]:
         """
@@ -60,19 +75,26 @@ class Identity(NamedTuple):
         :raises AccessDenied: when the recipe is not for that API
         :raises EphemeralSecretsError: when there is no token
         """
-        if resource.rstrip("/") not in self.resources:
+        if resource.rstrip("/") not in self._resources:
             raise AccessDenied(
-                f"connection {self.name!r} is not for tokens for {_shown(resource)}",
+                f"connection {self._name!r} is not for tokens for {_shown(resource)}",
                 code="resource_not_allowed",
-                hint=f"adding it to resources of {self.recipe.pattern}",
+                hint=f"adding it to resources of {self._recipe.pattern}",
             )
-        source = self.recipe.source
-        if isinstance(source, Azure):
-            source = msgspec.structs.replace(source, scope=resource + DEFAULT)
-        recipe = msgspec.structs.replace(self.recipe, source=source)
-        lease = Supply(self.resolver, recipe, self.name, self.caller).lease()
+        known = f"{resource.rstrip('/')}/" if resource.endswith("/") else resource
+        if known not in self._supplies:
+            self._supplies[known] = self._supply(self._recipe_for(known))
+        lease = self._supplies[known].lease()
         (token,) = lease.credential.secrets()
         return token, lease.expires_at
+
+    def _recipe_for(self, resource: str) -> Recipe:
+        source = self._recipe.source
+        if not isinstance(source, Azure):
+            return self._recipe
+        return msgspec.structs.replace(
+            self._recipe, source=msgspec.structs.replace(source, scope=f"{resource}{DEFAULT}")
+        )
 
 
 class Desk:
@@ -86,21 +108,17 @@ class Desk:
     def __init__(self, header: str, resolver: Resolver) -> None:
         self._header = header
         self._resolver = resolver
+        self._key = secrets.token_bytes(32)
         self._mutex = Lock()
-        self._client_ids: dict[object, str] = {}
-        self._identities: dict[str, Identity] = {}
+        self._identities: LRUCache[str, Identity] = LRUCache(MOST)
 
-    def admit(self, key: object, identity: Identity) -> str:
-        """
-        Give a client id to an identity, or the one that it has.
-
-        :param key: whoever asks for the same thing again gets the same client id
-        """
+    def admit(self, resolver: Resolver, identity: Identity) -> str:
+        """Give a client id to an identity; whoever asks for the same thing again gets the same client id."""
+        told = repr((id(resolver), *identity.key)).encode()
+        client_id = hmac.new(self._key, told, "sha256").hexdigest()[:32]
         with self._mutex:
-            if key not in self._client_ids:
-                client_id = self._client_ids[key] = secrets.token_hex(16)
-                self._identities[client_id] = identity
-            return self._client_ids[key]
+            self._identities.setdefault(client_id, identity)
+        return client_id
 
     def answer(self, asked: Asked) -> Answered:
         """Answer one request for a token."""
@@ -110,7 +128,8 @@ class Desk:
         query = {name: values[0] for name, values in parse_qs(urlsplit(asked.target).query).items()}
         resource, client_id = query.get("resource", ""), query.get("client_id")
         try:
-            identity = self._identities.get(client_id or "")
+            with self._mutex:
+                identity = self._identities.get(client_id or "")
             token, until = identity.token(resource) if identity else self._own(resource, client_id)
         except EphemeralSecretsError as error:
             return _refused(502 if isinstance(error, SourceFailed) else 403, f"airflow-ephemeral-secrets: {error}")
@@ -125,7 +144,7 @@ class Desk:
         return bearer.token, bearer.expires_at or now.wall
 
 
-def open_identity(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: ManagedIdentityFace) -> Route:
+def open_identity(resolver: Resolver, identity: Identity) -> Route:
     """
     Let hooks find this process as their managed identity, under a client id of their own.
 
@@ -133,17 +152,11 @@ def open_identity(resolver: Resolver, recipe: Recipe, name: str, caller: Caller,
     :raises AccessDenied: where a hook would find another identity before, or this worker's own could not be found after
     """
     _require_room()
-    facts = recipe.facts(caller)
-    own = [facts["scope"].removesuffix(DEFAULT)] if isinstance(recipe.source, Azure) else []
-    resources = frozenset(one.rstrip("/") for one in (*own, *face.resources))
     route = ENDPOINT.desk(Desk, lambda header: Desk(header, resolver))
     desk = ENDPOINT.desk_at(urlsplit(route.url).path)
     assert isinstance(desk, Desk)
-    key = (resolver, name, recipe.lease_key(caller, facts))
-    client_id = desk.admit(key, Identity(resolver, recipe, name, caller, resources))
-    around = {} if proxy_bypass("127.0.0.1") else {"no_proxy": _no_proxy()}
-    SURROUNDINGS.lead(IDENTITY_ENDPOINT=route.url, IDENTITY_HEADER=route.capability, **around)
-    return Route(route.url, client_id, (route.capability,))
+    SURROUNDINGS.lead(IDENTITY_ENDPOINT=route.url, IDENTITY_HEADER=route.capability)
+    return Route(route.url, desk.admit(resolver, identity), (route.capability,))
 
 
 def _require_room() -> None:
@@ -167,12 +180,6 @@ def _require_room() -> None:
             code="not_live_here",
             hint="live: false",
         )
-
-
-def _no_proxy() -> str:
-    """List the hosts that no proxy is asked for, and loopback, where the header must not reach one."""
-    told = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    return f"{told},127.0.0.1".lstrip(",")
 
 
 def _refused(status: int, why: str) -> Answered:

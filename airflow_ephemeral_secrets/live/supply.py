@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.leases.lease import Lease
+from airflow_ephemeral_secrets.masking import Masks, forms
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver
 
@@ -44,3 +47,25 @@ class Supply:
             return False
         self._resolver.invalidate(lease.lease_id)
         return True
+
+
+class HandedOut(Supply):
+    """
+    Give leases whose secrets reach the task, and so are masked before.
+
+    :param mask: keeps them out of its log
+    """
+
+    def __init__(
+        self, resolver: Resolver, recipe: Recipe, name: str, caller: Caller, mask: Callable[[Masks], None]
+    ) -> None:
+        super().__init__(resolver, recipe, name, caller)
+        self._mask = mask
+        self._masked = ""
+
+    def lease(self) -> Lease:
+        lease = super().lease()
+        if lease.lease_id != self._masked:
+            self._mask(Masks(forms(lease.credential.secrets()), until=lease.issued_boot + lease.life))
+            self._masked = lease.lease_id
+        return lease

@@ -94,10 +94,6 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     source: str
     allow: Rule | None = None
 
-    def accepted(self) -> tuple[type[Credential], ...]:
-        """List the kinds of credential that the configured form of it can be filled with."""
-        return self.accepts
-
     def problems(self) -> list[str]:
         """Say what is wrong with the fields together, one ``field: message`` each."""
         return []
@@ -105,6 +101,10 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     def notes(self) -> Sequence[str]:
         """Say what whoever uses the stock classes of this connection should know, one line each, for ``explain``."""
         return self.cautions
+
+    def takes_credentials(self) -> tuple[type[Credential], ...]:
+        """Say which kinds of credential it takes as it is configured."""
+        return self.accepts
 
     def texts(self) -> Mapping[str, str]:
         """List the fields, by path, in which placeholders may stand."""
@@ -127,7 +127,7 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         """
         Make the fields.
 
-        :param credential: of a kind that is ``accepted``
+        :param credential: of a kind that it takes
         :param secret: reads a secret reference
         """
         raise NotImplementedError

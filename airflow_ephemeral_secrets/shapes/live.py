@@ -10,11 +10,15 @@ CAPABILITY = "X-Lease-Token"
 """The header that carries a capability; its name makes Airflow's masker hide it, too."""
 
 
+STS_LOGIN = "airflow-ephemeral-secrets"
+"""The key id that goes with a capability as its secret key."""
+
+
 class Route(NamedTuple):
     """
     Where a place is, and what lets one in; or a command that needs no place.
 
-    :param url: of the endpoint, without a path; of a desk, with one
+    :param url: of the endpoint, without a path; of a desk, with one; empty for code of ours, which needs no place
     :param more: further words that prove something on the way there
     :param command: fetches a credential in a process of its own
     """
@@ -77,3 +81,13 @@ class CommandFace(LiveFace, frozen=True, kw_only=True):
     """
 
     verb: str
+
+
+class StsFace(LiveFace, frozen=True, kw_only=True):
+    """
+    A desk that answers AssumeRole with the lease.
+
+    :param upstream: where STS is for what a task asks it with the lease, if not at the regional endpoint
+    """
+
+    upstream: str | None

@@ -138,7 +138,7 @@ class Signatures:
             "aws4_request",
             key.session_token,
         )
-        whole = seen.headers["x-amz-content-sha256"] == sha256(seen.body).hexdigest()
+        whole = _hash(seen) == sha256(seen.body).hexdigest()
         same = hmac.compare_digest(right, said["Signature"])
         return None if genuine and whole and same else _forbidden("InvalidSignatureException")
 
@@ -153,7 +153,7 @@ class Signatures:
                 *(f"{name}:{' '.join(seen.headers[name].split())}" for name in names),
                 "",
                 ";".join(names),
-                seen.headers["x-amz-content-sha256"],
+                _hash(seen),
             ]
         )
         scope = f"{day}/{self._scope}/aws4_request"
@@ -163,6 +163,11 @@ class Signatures:
         for part in (*scope.split("/"), text):
             signing = hmac.new(signing, part.encode(), sha256).digest()
         return signing.hex()
+
+
+def _hash(seen: Seen) -> str:
+    """Take the hash that a request names, or make it, as services do that do not demand that header."""
+    return seen.headers.get("x-amz-content-sha256") or sha256(seen.body).hexdigest()
 
 
 def _forbidden(code: str) -> Answer:
