@@ -8,7 +8,6 @@ from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.errors import AccessDenied
 from airflow_ephemeral_secrets.live.command import command
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT, Face
-from airflow_ephemeral_secrets.live.msi import Identity, open_identity
 from airflow_ephemeral_secrets.live.origin import BearerOrigin, SigningOrigin
 from airflow_ephemeral_secrets.live.sessions import SESSIONS
 from airflow_ephemeral_secrets.live.sts import StsDesk
@@ -52,6 +51,8 @@ def open_route(
     if isinstance(face, CommandFace):
         return Route(command=command(face.verb, name, caller, resolver.config.where))
     if isinstance(face, ManagedIdentityFace):
+        from airflow_ephemeral_secrets.live.msi import Identity, open_identity
+
         identity = Identity(recipe, name, caller, face, lambda one: HandedOut(resolver, one, name, caller, mask))
         return open_identity(resolver, identity)
     key = (resolver, name, recipe.lease_key(caller, recipe.facts(caller)))

@@ -23,7 +23,7 @@ from tests.peers.oidc_provider import OidcProvider
 from tests.peers.rogue import Peer, Request, Rogue, response
 
 SECRET = "secret~of-the-application"
-LIVES, LASTS = 4, 14
+LIVES, LASTS = 6, 20
 ARM, STORAGE = "https://management.azure.com", "https://storage.azure.com"
 RESOURCES = {
     ".azure.com": ARM,

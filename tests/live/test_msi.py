@@ -145,6 +145,19 @@ def test_no_token(error: MintError, status: int) -> None:
     assert (found, error.message in told["message"]) == (status, True)
 
 
+def test_flushed() -> None:
+    """After a lease was taken back, whoever asks gets a new token; nothing tells the desk what a service rejects."""
+    at = resolver(
+        clock=FakeClock(wall=NOW), shape=Azure(source="fake", live=True, resources=[ARM]), open_route=open_route
+    )
+    spec = at.connection("api", CALLER)
+    assert spec
+    before = get(resource=ARM, client_id=client_id(spec))[1]["access_token"]
+    at.flush()
+
+    assert (before, get(resource=ARM, client_id=client_id(spec))[1]["access_token"]) == ("fake-token-1", "fake-token-2")
+
+
 def test_platform_keeps_its_clients(worker: pytest.MonkeyPatch) -> None:
     """On App Service, whoever names no client id of ours gets what App Service gives, which never sees our header."""
     with Rogue(reply(by_app_service("of-the-platform", int(NOW) + 3_600))) as platform:
