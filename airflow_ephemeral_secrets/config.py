@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
 
 from airflow_ephemeral_secrets import document
 from airflow_ephemeral_secrets.clock import seconds
 from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.errors import ConfigError
+from airflow_ephemeral_secrets.fit import misfit
 from airflow_ephemeral_secrets.reading import Problems, known, struct
 from airflow_ephemeral_secrets.recipe import Book, Recipe, secret_names
 from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, Rule, Shape, VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.base import Network, SecretReference, Source
 from airflow_ephemeral_secrets.sources.files import AbsolutePath
-from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load, load_kind
+from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load_kind
 
 INLINE = "inline config"
 BASES: Mapping[str, type[Struct]] = {"secrets": SecretReference, "sources": Source, "connections": Shape}
@@ -148,6 +148,7 @@ def _config(raw: Any, where: str, problems: Problems) -> Config | None:
         _check_source(name, source, secrets, raw, problems)
     for section in ("connections", "variables"):
         _check_sources_exist(raw, section, problems)
+    _check_companions(shapes, raw, problems)
     recipes = [
         [
             (name, recipe)
@@ -263,6 +264,23 @@ def _check_sources_exist(raw: Mapping[str, Any], section: str, problems: Problem
             problems.add(f"{section}.{name}.source", f"no source {source!r} under sources; {known(source, existing)}")
 
 
+def _check_companions(shapes: Mapping[str, Shape], raw: Mapping[str, Any], problems: Problems) -> None:
+    """Every connection that a hook asks for besides is owned by a recipe of the right shape, with the same source."""
+    written = raw.get("connections")
+    names = Book((str(name), str(name)) for name in written) if isinstance(written, Mapping) else Book([])
+    for name, shape in shapes.items():
+        for field, (conn_id, kind) in shape.companions().items():
+            owner = names.match(conn_id)
+            if owner is None:
+                problems.add(
+                    f"connections.{name}.{field}", f"no recipe owns {conn_id!r}; {known(conn_id, written or ())}"
+                )
+            elif owner in shapes and shapes[owner].__struct_config__.tag != kind:
+                problems.add(f"connections.{name}.{field}", f"{conn_id!r} is not of shape {kind!r}")
+            elif owner in shapes and shapes[owner].source != shape.source:
+                problems.add(f"connections.{name}.source", f"is not that of {conn_id!r}, whose keys the hook uses")
+
+
 def _recipe(
     path: str,
     name: str,
@@ -281,11 +299,10 @@ def _recipe(
     source = sources.get(shape.source)
     if source is None:
         return None
-    credential = source.yields()
-    if isinstance(shape, Shape) and credential not in shape.takes_credentials():
-        _explain_mismatch(path, shape, source, problems)
+    if isinstance(shape, Shape) and (why := misfit(shape, source)):
+        problems.add(f"{path}.shape", why)
         return None
-    _check_placeholders(path, shape, source, credential, problems)
+    _check_placeholders(path, shape, source, source.yields(), problems)
     proofs = sorted(set(secret_names(source).values()))
     names = {*proofs, *(secret_names(shape).values() if isinstance(shape, Shape) else ())}
     return Recipe(
@@ -296,27 +313,6 @@ def _recipe(
         references={key: secrets[key] for key in names if key in secrets},
         proofs=tuple(secrets[key] for key in proofs if key in secrets),
     )
-
-
-def _explain_mismatch(path: str, shape: Shape, source: Source, problems: Problems) -> None:
-    kind = str(shape.__struct_config__.tag)
-    credential = source.yields()
-    fitting = [name for name, place in SHAPES.items() if credential in load(place).accepts]
-    problems.add(
-        f"{path}.shape",
-        f"{kind!r} cannot be filled from a source of kind {source.kind!r}, which mints {_words(credential)}; "
-        f"it takes {' or '.join(_words(accepted) for accepted in shape.takes_credentials())}"
-        f"{_other_form(shape, credential)}; "
-        f"shapes that fit this source: {', '.join(sorted(fitting))}",
-    )
-
-
-def _other_form(shape: Shape, credential: type[Credential]) -> str:
-    """Name the other form of a shape, live or not, if a credential fits that one."""
-    live = getattr(shape, "live", None)
-    if live is None or credential not in msgspec.structs.replace(shape, live=not live).takes_credentials():
-        return ""
-    return f" (with live: {str(not live).lower()} {_words(credential)})"
 
 
 def _check_placeholders(
@@ -334,9 +330,3 @@ def _check_placeholders(
 def _check_network(network: Network | None, problems: Problems) -> None:
     if network and not 1 <= seconds(network.deadline) <= 300:
         problems.add("network.deadline", "expected 1s to 5m")
-
-
-def _words(credential: type[Credential]) -> str:
-    return {"aws": "AWS keys", "bearer": "a token", "basic": "a login and password"}[
-        str(credential.__struct_config__.tag)
-    ]

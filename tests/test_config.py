@@ -188,7 +188,7 @@ def test_a_mismatch_names_what_would_fit() -> None:
     )
 
     assert "which mints AWS keys" in problem
-    assert problem.endswith("shapes that fit this source: aws, fields, http_sigv4")
+    assert problem.endswith("shapes that fit this source: aws, fields, http_sigv4, mysql, postgres")
 
 
 def test_an_unfillable_placeholder_names_those_that_are_filled() -> None:

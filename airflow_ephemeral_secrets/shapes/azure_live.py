@@ -42,7 +42,7 @@ class AzureShape(Shape, frozen=True, kw_only=True):
     resources: list[Resource] = []
     extra: dict[str, Any] = {}
 
-    def takes_credentials(self) -> tuple[type[Credential], ...]:
+    def accepted(self) -> tuple[type[Credential], ...]:
         return (BearerToken,) if self.live else self.accepts
 
     def problems(self) -> list[str]:

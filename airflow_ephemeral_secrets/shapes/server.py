@@ -62,8 +62,12 @@ class Server(Shape, frozen=True, kw_only=True):
         """List the keys that extra may have."""
         return self.keys
 
+    def refuses(self) -> Mapping[str, str]:
+        """List the keys that extra may not have, with the reason."""
+        return self.refused
+
     def problems(self) -> list[str]:
-        return [*extra_problems(self.extra, self.takes(), self.refused)]
+        return [*extra_problems(self.extra, self.takes(), self.refuses())]
 
     @property
     def conn_type(self) -> str:

@@ -54,15 +54,19 @@ class Sessions:
     def __call__(self, seen: Seen) -> Answer | None:
         if b"Action=AssumeRole" in seen.body:
             return self._worker(seen) or (200, {}, self._issue())
-        now = time.time()
         key_id, _, _, service, _ = seen.headers["authorization"].partition("Credential=")[2].split("/", 4)
         judge = self._sessions[service]
-        judge.expired = {key_id for key_id, end in self._ends.items() if end <= now} | self.revoked
+        judge.expired = self.dead()
         if refused := judge(seen):
             self.refused.append(seen)
             return refused
         self.used.append(key_id)
         return (200, {}, IDENTITY) if service == "sts" else self._serve(seen)
+
+    def dead(self) -> set[str]:
+        """List the sessions that have ended, or were ended."""
+        now = time.time()
+        return {key_id for key_id, end in self._ends.items() if end <= now} | self.revoked
 
     def source(self, url: str) -> dict[str, str]:
         """Write the source that assumes a role here."""

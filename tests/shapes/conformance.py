@@ -46,7 +46,7 @@ def secret(name: SecretName) -> str:
 
 def every(shape: Shape, text: str) -> Iterator[Credential]:
     """Make a credential of each kind that a shape accepts, with this secret in it."""
-    return (CREDENTIALS[kind](text) for kind in shape.accepts)
+    return (CREDENTIALS[kind](text) for kind in shape.accepted())
 
 
 def connection(spec: ConnectionSpec) -> Connection:

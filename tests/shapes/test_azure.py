@@ -285,7 +285,7 @@ def test_live_fields(kind: type[AzureShape], tenant_id: str | None) -> None:
     assert extra.pop("workload_identity_tenant_id") == (tenant_id or NO_TENANT)
     assert not {"tenantId", "tenant", "tenant_id", "sas_token"} & extra.keys()
     assert {"a-client-id-of-ours", "a-header"} <= set(made.secrets)
-    assert shape.takes_credentials() == (BearerToken,)
+    assert shape.accepted() == (BearerToken,)
 
 
 def test_live_face() -> None:
