@@ -27,7 +27,7 @@ from tests.peers.tls import serving
 from tests.shapes.test_kubernetes import cluster
 from tests.shapes.worker import KEY, answer
 
-LIVES, LASTS = 6, 20
+LIVES, LASTS = 6, 13
 
 
 def issuer(lives: int) -> Script:
