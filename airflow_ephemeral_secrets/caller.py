@@ -26,6 +26,9 @@ STAMPED: dict[str, tuple[str, ...]] = {
 FACTS = ("dag_id", "task_id", "run_id", "team")
 """Facts that may stand in braces in a source's fields."""
 
+TOLD = (*FACTS, "run_type", "owner")
+"""Facts that the command line takes on behalf of a caller."""
+
 Template = Annotated[
     str,
     Meta(

@@ -3,95 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from airflow_ephemeral_secrets import document
 from airflow_ephemeral_secrets.clock import seconds
 from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.errors import ConfigError
+from airflow_ephemeral_secrets.fit import misfit
 from airflow_ephemeral_secrets.reading import Problems, known, struct
 from airflow_ephemeral_secrets.recipe import Book, Recipe, secret_names
+from airflow_ephemeral_secrets.settings import AuditSettings, ParseSettings, PolicySettings, StoreSettings
 from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, Rule, Shape, VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.base import Network, SecretReference, Source
-from airflow_ephemeral_secrets.sources.files import AbsolutePath
 from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load, load_kind
 
 INLINE = "inline config"
 BASES: Mapping[str, type[Struct]] = {"secrets": SecretReference, "sources": Source, "connections": Shape}
 SECTIONS = ("version", "secrets", "sources", "connections", "variables", "audit", "store", "network", "parse", "policy")
-
-
-Facility = Literal[
-    "auth", "authpriv", "daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"
-]
-
-
-class SyslogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    Where syslog is.
-
-    :param address: the path of its socket, or ``IP:port`` for UDP
-    :param facility: what the lines are filed under
-    """
-
-    address: Annotated[
-        str,
-        Meta(
-            pattern=r"^(/[^\x00\n]{1,100}|([0-9.]{7,15}|\[[0-9a-fA-F:]{2,39}\]):[0-9]{1,5})(?!\n)$",
-            description="the path of a socket, or IP:port",
-        ),
-    ] = "/dev/log"
-    facility: Facility = "authpriv"
-
-
-class AuditSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    Where the audit goes, beside the Python logger ``airflow_ephemeral_secrets.audit``.
-
-    :param file: gets one JSON line per event
-    :param syslog: gets them too, as datagrams
-    :param otel: hand them to OpenTelemetry's logs as well: those of the process, or an OTLP collector that the usual
-        ``OTEL_EXPORTER_OTLP_*`` variables name
-    """
-
-    file: AbsolutePath | None = None
-    syslog: SyslogSettings | None = None
-    otel: bool = False
-
-
-class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    Where leases are shared between the processes of this host.
-
-    :param host: ``auto``, ``off``, or a directory on a file system in RAM
-    """
-
-    host: Annotated[str, Meta(pattern=r"^(auto|off|/.*)(?!\n)$", description="auto, off or an absolute path")] = "auto"
-
-
-class ParseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    What Dag parsing may do.
-
-    :param mint: whether a lookup at the top level of a Dag file gets a credential
-    """
-
-    mint: bool = False
-
-
-class PolicySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    What every recipe demands of a caller, beside its own ``allow``.
-
-    :param deny_unknown_caller: refuse whoever has no Dag: scripts, callbacks of a Dag, Dag parsing
-    :param require_team: refuse whoever has no team
-    """
-
-    deny_unknown_caller: bool = False
-    require_team: bool = False
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -353,11 +284,10 @@ def _recipe(
     source = sources.get(shape.source)
     if source is None:
         return None
-    credential = source.yields()
-    if isinstance(shape, Shape) and credential not in shape.accepted():
-        _explain_mismatch(path, shape, source, problems)
+    if isinstance(shape, Shape) and (why := misfit(shape, source)):
+        problems.add(f"{path}.shape", why)
         return None
-    _check_placeholders(path, shape, source, credential, problems)
+    _check_placeholders(path, shape, source, source.yields(), problems)
     proofs = sorted(set(secret_names(source).values()))
     names = {*proofs, *(secret_names(shape).values() if isinstance(shape, Shape) else ())}
     return Recipe(
@@ -367,18 +297,6 @@ def _recipe(
         shape=shape,
         references={key: secrets[key] for key in names if key in secrets},
         proofs=tuple(secrets[key] for key in proofs if key in secrets),
-    )
-
-
-def _explain_mismatch(path: str, shape: Shape, source: Source, problems: Problems) -> None:
-    kind = str(shape.__struct_config__.tag)
-    credential = source.yields()
-    fitting = [name for name, place in SHAPES.items() if credential in load(place).accepts]
-    problems.add(
-        f"{path}.shape",
-        f"{kind!r} cannot be filled from a source of kind {source.kind!r}, which mints {_words(credential)}; "
-        f"it takes {' or '.join(_words(accepted) for accepted in shape.accepted())}; "
-        f"shapes that fit this source: {', '.join(sorted(fitting))}",
     )
 
 
@@ -397,9 +315,3 @@ def _check_placeholders(
 def _check_network(network: Network | None, problems: Problems) -> None:
     if network and not 1 <= seconds(network.deadline) <= 300:
         problems.add("network.deadline", "expected 1s to 5m")
-
-
-def _words(credential: type[Credential]) -> str:
-    return {"aws": "AWS keys", "bearer": "a token", "basic": "a login and password"}[
-        str(credential.__struct_config__.tag)
-    ]

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, Union
 import msgspec
 from msgspec import Meta
 
-from airflow_ephemeral_secrets.config import BASES, AuditSettings, ParseSettings, PolicySettings, StoreSettings
+from airflow_ephemeral_secrets.config import BASES
+from airflow_ephemeral_secrets.settings import AuditSettings, ParseSettings, PolicySettings, StoreSettings
 from airflow_ephemeral_secrets.shapes.base import VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.base import Network

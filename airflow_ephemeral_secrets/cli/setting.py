@@ -6,13 +6,12 @@ import argparse
 import os
 
 from airflow_ephemeral_secrets import _airflow, _settings
-from airflow_ephemeral_secrets.caller import Caller, run_type
+from airflow_ephemeral_secrets.caller import TOLD, Caller, run_type
 from airflow_ephemeral_secrets.errors import AccessDenied, ConfigError
 from airflow_ephemeral_secrets.installation import Installation
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver
 
-FACTS = ("dag_id", "task_id", "run_id", "team", "run_type", "owner")
 UNSET = "Airflow's settings name no EphemeralSecretsBackend; give --config FILE"
 
 
@@ -49,14 +48,14 @@ def recipe(resolver: Resolver, conn_id: str) -> Recipe:
 
 def add_caller_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that say on whose behalf to ask."""
-    for name in FACTS:
+    for name in TOLD:
         words = name.replace("_", " ")
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="NAME", help=f"ask as a task with this {words}")
 
 
 def caller(args: argparse.Namespace) -> Caller:
     """Describe the caller: a task by those options, else the task that started this program, else a script."""
-    told = {name: getattr(args, name) for name in FACTS}
+    told = {name: getattr(args, name) for name in TOLD}
     if not any(told.values()):
         return _airflow.task_of_environment()
     told["run_type"] = told["run_type"] or run_type(args.run_id)

@@ -75,6 +75,7 @@ class _Place:
     route: Route
     face: Face
     used: float
+    lasts: bool
 
 
 class Endpoint:
@@ -103,23 +104,24 @@ class Endpoint:
         """
         return self._open(key, lambda word: (_digest(word), self._url(), make()))
 
-    def desk(self, key: object, make: Callable[[str], Face]) -> Route:
+    def desk(self, key: object, make: Callable[[str], Face], *, lasts: bool = False) -> Route:
         """
         Open a route to a desk, or give the one that is open: its URL has a path, by which it is found.
 
         :param make: makes the desk, which itself demands the capability that it is given
+        :param lasts: whether it stays open for as long as the process, used or not
         """
         name = secrets.token_hex(8)
-        return self._open(key, lambda word: (name, f"{self._url()}/{name}", make(word)))
+        return self._open(key, lambda word: (name, f"{self._url()}/{name}", make(word)), lasts=lasts)
 
-    def _open(self, key: object, make: Callable[[str], tuple[bytes | str, str, Face]]) -> Route:
+    def _open(self, key: object, make: Callable[[str], tuple[bytes | str, str, Face]], *, lasts: bool = False) -> Route:
         with self._mutex:
             if key in self._doors and (known := self._used(self._doors[key])):
                 return known.route
             capability = secrets.token_urlsafe(32)
             door, url, face = make(capability)
             self._doors[key] = door
-            self._places[door] = _Place(key, Route(url, capability), face, self._clock.now().boot)
+            self._places[door] = _Place(key, Route(url, capability), face, self._clock.now().boot, lasts)
             while len(self._places) > MOST_PLACES:
                 self._shut(next(iter(self._places)))
             return self._places[door].route
@@ -135,7 +137,11 @@ class Endpoint:
         return place
 
     def _shut(self, door: bytes | str) -> None:
-        del self._doors[self._places.pop(door).key]
+        if self._places[door].lasts:
+            self._places[door].used = self._clock.now().boot
+            self._places.move_to_end(door)
+        else:
+            del self._doors[self._places.pop(door).key]
 
     def _url(self) -> str:
         from airflow_ephemeral_secrets.live.server import Server

@@ -12,8 +12,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta, Struct
 
-from airflow_ephemeral_secrets.config import AuditSettings, ParseSettings, PolicySettings, StoreSettings, SyslogSettings
 from airflow_ephemeral_secrets.reading import SecretName
+from airflow_ephemeral_secrets.settings import (
+    AuditSettings,
+    ParseSettings,
+    PolicySettings,
+    StoreSettings,
+    SyslogSettings,
+)
 from airflow_ephemeral_secrets.shapes.base import Rule, VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.base import Network

@@ -203,11 +203,11 @@ def test_closes_for_good(endpoint: Endpoint) -> None:
 
 
 def test_place_that_nobody_uses_is_closed() -> None:
-    """A place ends a day after its last use, and whoever still asks for it is told what to do."""
+    """A place ends a day after its last use, unless it lasts, and whoever still asks for it is told what to do."""
     clock = FakeClock()
     with closing(Endpoint(clock)) as endpoint:
         kept, gone = endpoint.route("kept", Echo), endpoint.route("gone", Echo)
-        desk = endpoint.desk("desk", Desk)
+        desk, lasting = endpoint.desk("desk", Desk), endpoint.desk("lasting", Desk, lasts=True)
         for _ in range(3):
             clock.advance(UNUSED / 2)
             assert request(kept).startswith("HTTP/1.1 200 ")
@@ -217,6 +217,7 @@ def test_place_that_nobody_uses_is_closed() -> None:
         assert "closed after a day without use" in refused
         assert "looked up anew" in refused
         assert request(kept, target=desk.url.removeprefix(kept.url), capability="").startswith("HTTP/1.1 407 ")
+        assert request(kept, target=lasting.url.removeprefix(kept.url), capability="").startswith("HTTP/1.1 200 ")
         anew = endpoint.route("gone", Echo)
         assert anew.capability != gone.capability
         assert request(anew).startswith("HTTP/1.1 200 ")
