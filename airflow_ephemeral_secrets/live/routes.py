@@ -41,7 +41,7 @@ def open_route(
     if isinstance(face, CallbackFace):
         return kafka.open_callback(key, shown)
     if isinstance(face, TokenFace):
-        return ENDPOINT.desk(key, lambda capability: TokenDesk(capability, shown, resolver.clock, kept=face.kept))
+        return ENDPOINT.desk(key, lambda capability: TokenDesk(face, capability, shown, resolver.clock))
     supply = Supply(resolver, recipe, name, caller)
     network = resolver.config.network
 
