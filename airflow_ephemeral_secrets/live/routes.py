@@ -62,7 +62,7 @@ def open_route(
 def _desk(face: StsFace | TokenFace, capability: str, supply: Supply, resolver: Resolver) -> Face:
     if isinstance(face, StsFace):
         return StsDesk(capability, supply, resolver.config.network, upstream=face.upstream)
-    return TokenDesk(capability, supply, resolver.clock, kept=face.kept)
+    return TokenDesk(face, capability, supply, resolver.clock)
 
 
 def _origin(face: LiveFace, supply: Supply, resolver: Resolver) -> Face:

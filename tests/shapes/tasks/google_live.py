@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-import time
 from typing import Any
 
 import requests
+from airflow.providers.google.cloud.hooks.cloud_sql import CloudSQLHook
 from airflow.providers.google.cloud.hooks.gcs import GCSHook
 from airflow.providers.google.cloud.hooks.secret_manager import GoogleCloudSecretManagerHook
 from airflow.providers.google.cloud.operators.gcs import GCSListObjectsOperator
 from airflow.providers.google.cloud.triggers.gcs import GCSBlobTrigger
 
-from tests.shapes.tasks.asking import attempt, execute, lookups, tell
+from tests.shapes.tasks.asking import again, attempt, execute, lookups, tell
 from tests.shapes.tasks.names import lead
 
 lead("googleapis.com")
@@ -21,13 +22,17 @@ PAUSE = 0.2
 
 
 def outlive() -> list[Any]:
-    """Use two hooks, one over HTTP and one over gRPC, until their tokens have died three times."""
+    """Use hooks until their tokens have died three times: over HTTP, over gRPC, and by discovery, with httplib2."""
     storage, secrets = GCSHook(gcp_conn_id="lake"), GoogleCloudSecretManagerHook(gcp_conn_id="lake")
-    end, found = time.monotonic() + float(os.environ["FOR"]), []
-    while time.monotonic() < end:
+    discovered = CloudSQLHook(api_version="v1", gcp_conn_id="lake")._authorize()
+    found: list[Any] = []
+
+    def use() -> None:
         found.append(attempt(lambda: storage.list("a-bucket")))
         found.append(attempt(lambda: [secrets.access_secret(secret_id="s").name]))
-        time.sleep(PAUSE)
+        found.append(attempt(lambda: [json.loads(discovered.request(os.environ["API"])[1])["name"]]))
+
+    again(use)
     return found
 
 
