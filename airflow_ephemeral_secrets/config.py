@@ -11,13 +11,14 @@ from airflow_ephemeral_secrets import document
 from airflow_ephemeral_secrets.clock import seconds
 from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.errors import ConfigError
+from airflow_ephemeral_secrets.fit import misfit, no_live_form
 from airflow_ephemeral_secrets.reading import Problems, known, struct
 from airflow_ephemeral_secrets.recipe import Book, Recipe, secret_names
 from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, Rule, Shape, VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.base import Network, SecretReference, Source
 from airflow_ephemeral_secrets.sources.files import AbsolutePath
-from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load, load_kind
+from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load_kind
 
 INLINE = "inline config"
 BASES: Mapping[str, type[Struct]] = {"secrets": SecretReference, "sources": Source, "connections": Shape}
@@ -216,23 +217,13 @@ def _kinds(
         except NotAKind as error:
             problems.add(f"{path}.{tag}", str(error))
             continue
-        live = _misplaced_live(cls, kind, entry, f"{path}.live", problems)
-        value = struct(cls, entry, path, problems, ignore=(tag, "live") if live else (tag,))
+        not_live = no_live_form(cls, kind) if "live" in entry else None
+        if not_live:
+            problems.add(f"{path}.live", not_live)
+        value = struct(cls, entry, path, problems, ignore=(tag, "live") if not_live else (tag,))
         if value is not None:
             found[name] = value
     return found
-
-
-def _misplaced_live(cls: type[Struct], kind: str, entry: Mapping[str, Any], path: str, problems: Problems) -> bool:
-    """Explain the key ``live`` on a shape that does not have it; say whether it was there."""
-    if not issubclass(cls, Shape) or "live" not in entry or "live" in cls.__struct_fields__:
-        return False
-    if cls.has_live_form():
-        problems.add(path, f"shape {kind!r} is always live; leave it out")
-    else:
-        live = [name for name, place in SHAPES.items() if load(place).has_live_form()]
-        problems.add(path, f"shape {kind!r} has no live form: {cls.why_static}; those that have one: {', '.join(live)}")
-    return True
 
 
 def _variables(raw: Mapping[str, Any], problems: Problems) -> dict[str, VariableShape]:
@@ -311,11 +302,10 @@ def _recipe(
     source = sources.get(shape.source)
     if source is None:
         return None
-    credential = source.yields()
-    if isinstance(shape, Shape) and credential not in shape.accepted():
-        _explain_mismatch(path, shape, source, problems)
+    if isinstance(shape, Shape) and (why := misfit(shape, source)):
+        problems.add(f"{path}.shape", why)
         return None
-    _check_placeholders(path, shape, source, credential, problems)
+    _check_placeholders(path, shape, source, source.yields(), problems)
     proofs = sorted(set(secret_names(source).values()))
     names = {*proofs, *(secret_names(shape).values() if isinstance(shape, Shape) else ())}
     return Recipe(
@@ -325,18 +315,6 @@ def _recipe(
         shape=shape,
         references={key: secrets[key] for key in names if key in secrets},
         proofs=tuple(secrets[key] for key in proofs if key in secrets),
-    )
-
-
-def _explain_mismatch(path: str, shape: Shape, source: Source, problems: Problems) -> None:
-    kind = str(shape.__struct_config__.tag)
-    credential = source.yields()
-    fitting = [name for name, place in SHAPES.items() if credential in load(place).accepts]
-    problems.add(
-        f"{path}.shape",
-        f"{kind!r} cannot be filled from a source of kind {source.kind!r}, which mints {_words(credential)}; "
-        f"it takes {' or '.join(_words(accepted) for accepted in shape.accepted())}; "
-        f"shapes that fit this source: {', '.join(sorted(fitting))}",
     )
 
 
@@ -355,9 +333,3 @@ def _check_placeholders(
 def _check_network(network: Network | None, problems: Problems) -> None:
     if network and not 1 <= seconds(network.deadline) <= 300:
         problems.add("network.deadline", "expected 1s to 5m")
-
-
-def _words(credential: type[Credential]) -> str:
-    return {"aws": "AWS keys", "bearer": "a token", "basic": "a login and password"}[
-        str(credential.__struct_config__.tag)
-    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.live import kafka
+from airflow_ephemeral_secrets.live.command import command
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT, Face
 from airflow_ephemeral_secrets.live.origin import BearerOrigin, SigningOrigin
 from airflow_ephemeral_secrets.live.sessions import SESSIONS
@@ -15,7 +16,9 @@ from airflow_ephemeral_secrets.resolver import Resolver
 from airflow_ephemeral_secrets.shapes.live import (
     BearerFace,
     CallbackFace,
+    CommandFace,
     LiveFace,
+    ManagedIdentityFace,
     Route,
     SigningFace,
     StsFace,
@@ -38,23 +41,39 @@ def open_route(
     :param name: the conn_id of the lookup
     :param sessions: whether the amazon provider makes its sessions by our factory
     """
+    if isinstance(face, CommandFace):
+        return Route(command=command(face.verb, name, caller, resolver.config.where))
+    if isinstance(face, ManagedIdentityFace):
+        return _identity(resolver, recipe, name, caller, face)
     key = (resolver, name, recipe.lease_key(caller, recipe.facts(caller)))
     supply = Supply(resolver, recipe, name, caller)
-    network = resolver.config.network
     if isinstance(face, CallbackFace):
         return kafka.open_callback(key, supply)
-    if isinstance(face, TokenFace):
-        return ENDPOINT.desk(key, lambda capability: TokenDesk(capability, supply, resolver.clock, kept=face.kept))
     if isinstance(face, StsFace) and sessions:
         return SESSIONS.route(key, lambda: supply)
-    if isinstance(face, StsFace):
-        upstream = face.upstream
-        return ENDPOINT.desk(key, lambda capability: StsDesk(capability, supply, network, upstream=upstream))
+    if isinstance(face, (TokenFace, StsFace)):
+        return ENDPOINT.desk(key, lambda capability: _desk(face, capability, supply, resolver))
+    return ENDPOINT.route(key, lambda: _origin(face, supply, resolver))
 
-    def make() -> Face:
-        if isinstance(face, BearerFace):
-            return BearerOrigin(face.upstream, supply, network, header=face.header, prefix=face.prefix)
-        assert isinstance(face, SigningFace)
-        return SigningOrigin(face.upstream, supply, network, service=face.service, region=face.region)
 
-    return ENDPOINT.route(key, make)
+def _identity(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: ManagedIdentityFace) -> Route:
+    from airflow_ephemeral_secrets.live.msi import Identity, open_identity
+
+    def supply(one: Recipe) -> Supply:
+        return Supply(resolver, one, name, caller)
+
+    return open_identity(resolver, Identity(recipe, name, caller, face, supply))
+
+
+def _desk(face: TokenFace | StsFace, capability: str, supply: Supply, resolver: Resolver) -> Face:
+    if isinstance(face, TokenFace):
+        return TokenDesk(capability, supply, resolver.clock, kept=face.kept)
+    return StsDesk(capability, supply, resolver.config.network, upstream=face.upstream)
+
+
+def _origin(face: LiveFace, supply: Supply, resolver: Resolver) -> Face:
+    network = resolver.config.network
+    if isinstance(face, BearerFace):
+        return BearerOrigin(face.upstream, supply, network, header=face.header, prefix=face.prefix)
+    assert isinstance(face, SigningFace)
+    return SigningOrigin(face.upstream, supply, network, service=face.service, region=face.region)

@@ -25,13 +25,17 @@ STS_LOGIN = "airflow-ephemeral-secrets"
 
 class Route(NamedTuple):
     """
-    Where a place is, and what lets one in.
+    Where a place is, and what lets one in; or a command that needs no place.
 
     :param url: of the endpoint, without a path; of a desk, with one; empty for code of ours, which needs no place
+    :param more: further words that prove something on the way there
+    :param command: fetches a credential in a process of its own
     """
 
-    url: str
-    capability: str
+    url: str = ""
+    capability: str = ""
+    more: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
 
     @property
     def port(self) -> int:
@@ -85,6 +89,26 @@ class SigningFace(LiveFace, frozen=True, kw_only=True):
     upstream: str
     service: str
     region: str
+
+
+class ManagedIdentityFace(LiveFace, frozen=True, kw_only=True):
+    """
+    A managed identity of Azure, whose client id is the capability.
+
+    :param resources: the APIs that it has tokens for, besides that of its source's scope
+    """
+
+    resources: tuple[str, ...]
+
+
+class CommandFace(LiveFace, frozen=True, kw_only=True):
+    """
+    A command that the hook's client starts whenever it needs a credential.
+
+    :param verb: of the command line, which speaks the client's protocol
+    """
+
+    verb: str
 
 
 class StsFace(LiveFace, frozen=True, kw_only=True):

@@ -47,6 +47,8 @@ FIT: list[tuple[str, dict[str, Any]]] = [
     ("login", {"shape": "azure_data_factory", **MACHINE}),
     ("login", {"shape": "azure_synapse", **MACHINE, "host": "https://acme.dev.azuresynapse.net"}),
     ("login", {"shape": "azure_data_lake", **TENANT, "account_name": "acme"}),
+    ("token", {"shape": "azure", "live": True}),
+    ("token", {"shape": "wasb", "host": BLOBS, "live": True, **TENANT}),
     ("login", {"shape": "wasb", "host": BLOBS, **TENANT}),
     ("login", {"shape": "wasb", "host": BLOBS}),
     ("token", {"shape": "wasb", "host": BLOBS}),
@@ -107,6 +109,7 @@ def test_another_credential_does_not_fit(source: str, connection: dict[str, Any]
         ("token", {"shape": "smtp", "host": "h", "auth_type": "oauth2"}, "login: {username} cannot be filled"),
         ("login", {"shape": "smtp", "host": "h", "auth_type": "oauth2"}, "auth_type: {token} cannot be filled"),
         ("token", {"shape": "azure", **TENANT}, "shape: 'azure' cannot be filled"),
+        ("login", {"shape": "azure", "live": True}, "shape: 'azure' cannot be filled"),
         ("login", KUBERNETES, "shape: 'kubernetes' cannot be filled"),
         ("login", {"shape": "slack"}, "shape: 'slack' cannot be filled"),
         ("login", {"shape": "google_cloud_platform", "project": "p"}, "shape: 'google_cloud_platform' cannot be"),
@@ -117,6 +120,21 @@ def test_does_not_fit(source: str, connection: dict[str, Any], expected: str) ->
     (problem,) = problems(source, **connection)
 
     assert problem.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("source", "connection", "told"),
+    [
+        ("token", {**TENANT}, "it takes a login and password (with live: true a token);"),
+        ("login", {"live": True}, "it takes a token (with live: false a login and password);"),
+        ("session", {"live": True}, "it takes a token;"),
+    ],
+)
+def test_the_other_form_would_fit(source: str, connection: dict[str, Any], told: str) -> None:
+    """Where the shape's other form takes the credential, live or not, the message says so."""
+    (problem,) = problems(source, shape="azure", **connection)
+
+    assert told in problem
 
 
 @pytest.mark.parametrize(
