@@ -20,7 +20,7 @@ from tests.airflow.conftest import BACKEND
 from tests.airflow.living import Issuer, Places, Visit
 from tests.live.gateways import Gateway
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(420)]
 
 DAGS = Path(__file__).parent / "life_dags"
 LIFE = 3
@@ -120,7 +120,7 @@ def run() -> Iterator[Run]:
         kwargs = json.dumps({"config": document})
         patient = {"execution_api_timeout": "60"}  # a server that is starting may take its time on a busy machine
         airflow.start({"workers": {"secrets_backend": BACKEND, "secrets_backend_kwargs": kwargs, **patient}})
-        airflow.wait(DAG_IDS, timeout=150)
+        airflow.wait(DAG_IDS, timeout=240)
         failed = [task for task in airflow.metadata.tasks() if task.state != "success"]
         assert not failed, "\n".join(airflow.task_error(task.dag_id, task.task_id) for task in failed)
         yield Run(airflow, places.visits, [json.loads(line) for line in audit.read_text().splitlines()])
