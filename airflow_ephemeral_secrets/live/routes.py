@@ -67,7 +67,7 @@ def _identity(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, fac
 
 def _desk(face: TokenFace | StsFace, capability: str, supply: Supply, resolver: Resolver) -> Face:
     if isinstance(face, TokenFace):
-        return TokenDesk(capability, supply, resolver.clock, kept=face.kept)
+        return TokenDesk(face, capability, supply, resolver.clock)
     return StsDesk(capability, supply, resolver.config.network, upstream=face.upstream)
 
 
