@@ -44,25 +44,31 @@ def open_route(
     if isinstance(face, CommandFace):
         return Route(command=command(face.verb, name, caller, resolver.config.where))
     if isinstance(face, ManagedIdentityFace):
-        from airflow_ephemeral_secrets.live.msi import Identity, open_identity
-
-        identity = Identity(recipe, name, caller, face, lambda one: Supply(resolver, one, name, caller))
-        return open_identity(resolver, identity)
+        return _identity(resolver, recipe, name, caller, face)
     key = (resolver, name, recipe.lease_key(caller, recipe.facts(caller)))
     supply = Supply(resolver, recipe, name, caller)
     if isinstance(face, CallbackFace):
         return kafka.open_callback(key, supply)
     if isinstance(face, StsFace) and sessions:
         return SESSIONS.route(key, lambda: supply)
-    if isinstance(face, (StsFace, TokenFace)):
+    if isinstance(face, (TokenFace, StsFace)):
         return ENDPOINT.desk(key, lambda capability: _desk(face, capability, supply, resolver))
     return ENDPOINT.route(key, lambda: _origin(face, supply, resolver))
 
 
-def _desk(face: StsFace | TokenFace, capability: str, supply: Supply, resolver: Resolver) -> Face:
-    if isinstance(face, StsFace):
-        return StsDesk(capability, supply, resolver.config.network, upstream=face.upstream)
-    return TokenDesk(face, capability, supply, resolver.clock)
+def _identity(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: ManagedIdentityFace) -> Route:
+    from airflow_ephemeral_secrets.live.msi import Identity, open_identity
+
+    def supply(one: Recipe) -> Supply:
+        return Supply(resolver, one, name, caller)
+
+    return open_identity(resolver, Identity(recipe, name, caller, face, supply))
+
+
+def _desk(face: TokenFace | StsFace, capability: str, supply: Supply, resolver: Resolver) -> Face:
+    if isinstance(face, TokenFace):
+        return TokenDesk(face, capability, supply, resolver.clock)
+    return StsDesk(capability, supply, resolver.config.network, upstream=face.upstream)
 
 
 def _origin(face: LiveFace, supply: Supply, resolver: Resolver) -> Face:

@@ -204,11 +204,11 @@ def test_closes_for_good(endpoint: Endpoint) -> None:
 
 
 def test_place_that_nobody_uses_is_closed() -> None:
-    """A place ends a day after its last use, unless it lasts, and whoever still asks for it is told what to do."""
+    """A place ends a day after its last use, and whoever still asks for it is told what to do."""
     clock = FakeClock()
     with closing(Endpoint(clock)) as endpoint:
         kept, gone = endpoint.route("kept", Echo), endpoint.route("gone", Echo)
-        desk, lasting = endpoint.desk("desk", Desk), endpoint.desk("lasting", Desk, lasts=True)
+        desk = endpoint.desk("desk", Desk)
         for _ in range(3):
             clock.advance(UNUSED / 2)
             assert request(kept).startswith("HTTP/1.1 200 ")
@@ -218,10 +218,23 @@ def test_place_that_nobody_uses_is_closed() -> None:
         assert "closed after a day without use" in refused
         assert "looked up anew" in refused
         assert request(kept, target=desk.url.removeprefix(kept.url), capability="").startswith("HTTP/1.1 407 ")
-        assert request(kept, target=lasting.url.removeprefix(kept.url), capability="").startswith("HTTP/1.1 200 ")
         anew = endpoint.route("gone", Echo)
         assert anew.capability != gone.capability
         assert request(anew).startswith("HTTP/1.1 200 ")
+
+
+def test_place_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A desk that the environment of the process names is closed neither after a day nor for others."""
+    monkeypatch.setattr("airflow_ephemeral_secrets.live.endpoint.MOST_PLACES", 2)
+    clock = FakeClock()
+    with closing(Endpoint(clock)) as endpoint:
+        desk = endpoint.desk("desk", Desk, stays=True)
+        endpoint.route("old", Echo)
+        clock.advance(UNUSED * 2)
+        route = [endpoint.route(f"new {number}", Echo) for number in range(3)][-1]
+
+        assert endpoint.desk("desk", Desk, stays=True) == desk
+        assert request(route, target=desk.url.removeprefix(route.url), capability="").startswith("HTTP/1.1 200 ")
 
 
 def test_places_are_bounded(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
