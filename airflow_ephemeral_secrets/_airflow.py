@@ -16,10 +16,17 @@ from airflow_ephemeral_secrets.masking import Masks, compact
 
 DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 FORBIDDEN = "airflow-db-not-allowed:"
-MESSAGE = 0.2
-"""Seconds to wait for a message to the supervisor."""
-
+TELLING = 0.5
 _compacted: dict[str, str] = {}
+_patterns = threading.Lock()
+
+
+def _forked() -> None:
+    global _patterns  # noqa: PLW0603  # another thread of the parent may have held the old one while it forked
+    _patterns = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def home() -> str:
@@ -124,23 +131,49 @@ async def amask(masks: Masks) -> None:
             await comms.asend(_message(masks))
 
 
-def mask_late(masks: Masks) -> None:
+def mask_aside(masks: Masks) -> None:
     """
-    Do the same for what a process hands out by itself, from a thread that a task waits for.
+    Do the same from a thread of ours that nobody waits for: here at once, and in the supervisor if that is safe.
 
-    If the task waits in its event loop, then a message to the supervisor waits for that loop: it is left behind.
+    It waits half a second at most: the event loop that passes the message on may itself be waiting for that thread.
     """
-    message = threading.Thread(target=mask, args=(masks,), name="airflow-ephemeral-mask", daemon=True)
-    message.start()
-    message.join(MESSAGE)
+    comms, known = _comms(), _add_patterns(masks)
+    if known and not _takes_messages_aside(comms):
+        return
+
+    def tell() -> None:
+        with suppress(Exception):
+            if known:
+                comms.send(_message(masks))
+            else:
+                from airflow.sdk.log import mask_secret
+
+                mask_secret(list(masks.forms))
+
+    thread = threading.Thread(target=tell, name="airflow-ephemeral-mask", daemon=True)
+    thread.start()
+    thread.join(TELLING)
+
+
+def _takes_messages_aside(comms: Any) -> bool:
+    """
+    Say whether a message from another thread disturbs nobody.
+
+    The triggerer's link must have one reader of all answers. That of a task has a lock, and whoever finds it taken in
+    an event loop gets an error that ends the task; so there must be no loop that uses it.
+    """
+    if type(comms).__name__.startswith("Trigger"):
+        return hasattr(comms, "_pending")
+    return hasattr(comms, "_thread_lock") and getattr(comms, "_loop_thread_id", None) is None
 
 
 def unmask(texts: list[str]) -> None:
     """Take the patterns of dead secrets out of the masker of this process."""
     masker = _masker()
     if masker is not None:
-        masker.patterns.difference_update(map(re.escape, texts))
-        _compile(masker)
+        with _patterns:
+            masker.patterns.difference_update(map(re.escape, texts))
+            _compile(masker)
 
 
 def _add_patterns(masks: Masks) -> bool:
@@ -153,9 +186,10 @@ def _add_patterns(masks: Masks) -> bool:
     if masker is None:
         return False
     long_enough = [text for text in (*masks.forms, *masks.also) if len(text) >= masker.min_length_to_mask]
-    _compacted.update((re.escape(text), compact(text)) for text in long_enough)
-    masker.patterns.update(map(re.escape, long_enough))
-    _compile(masker)
+    with _patterns:
+        _compacted.update((re.escape(text), compact(text)) for text in long_enough)
+        masker.patterns.update(map(re.escape, long_enough))
+        _compile(masker)
     return True
 
 

@@ -28,6 +28,11 @@ _masker = Masker(_airflow.mask, _airflow.unmask)
 _told: set[tuple[int, str]] = set()
 
 
+def _mask_aside(masks: Masks) -> None:
+    """Mask what a live connection uses and no lookup shows."""
+    _masker.mask(masks, _airflow.mask_aside)
+
+
 class CredentialNotGranted(AirflowSecretsBackendAccessDenied):
     """
     Say why a connection or variable that we own has no credential; Airflow asks no other backend after this.
@@ -53,7 +58,7 @@ class EphemeralSecretsBackend(BaseSecretsBackend):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__()
-        self._installation = installation(kwargs, _airflow.home(), _airflow.remote_log_conn_id)
+        self._installation = installation(kwargs, _airflow.home(), _airflow.remote_log_conn_id, _mask_aside)
         with suppress(Exception):
             _airflow.mask_component_log()
         if self._installation.error:

@@ -18,7 +18,7 @@ from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, Rule, Shape, Vari
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.base import Network, SecretReference, Source
 from airflow_ephemeral_secrets.sources.files import AbsolutePath
-from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load_kind
+from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load, load_kind
 
 INLINE = "inline config"
 BASES: Mapping[str, type[Struct]] = {"secrets": SecretReference, "sources": Source, "connections": Shape}
@@ -217,10 +217,23 @@ def _kinds(
         except NotAKind as error:
             problems.add(f"{path}.{tag}", str(error))
             continue
-        value = struct(cls, entry, path, problems, ignore=(tag,))
+        live = _misplaced_live(cls, kind, entry, f"{path}.live", problems)
+        value = struct(cls, entry, path, problems, ignore=(tag, "live") if live else (tag,))
         if value is not None:
             found[name] = value
     return found
+
+
+def _misplaced_live(cls: type[Struct], kind: str, entry: Mapping[str, Any], path: str, problems: Problems) -> bool:
+    """Explain the key ``live`` on a shape that does not have it; say whether it was there."""
+    if not issubclass(cls, Shape) or "live" not in entry or "live" in cls.__struct_fields__:
+        return False
+    if cls.has_live_form():
+        problems.add(path, f"shape {kind!r} is always live; leave it out")
+    else:
+        live = [name for name, place in SHAPES.items() if load(place).has_live_form()]
+        problems.add(path, f"shape {kind!r} has no live form: {cls.why_static}; those that have one: {', '.join(live)}")
+    return True
 
 
 def _variables(raw: Mapping[str, Any], problems: Problems) -> dict[str, VariableShape]:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from functools import cache
 from hashlib import sha256
 from random import SystemRandom
 from typing import Any
 
 import msgspec
 
-from airflow_ephemeral_secrets import _airflow, document
+from airflow_ephemeral_secrets import document
 from airflow_ephemeral_secrets.audit import Audit
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import SystemClock
@@ -25,7 +24,7 @@ from airflow_ephemeral_secrets.config import EVERYTHING, INLINE, Config, Owned, 
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
 from airflow_ephemeral_secrets.leases.host import HostStore, open_host
-from airflow_ephemeral_secrets.masking import Masker
+from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver, no_route
@@ -43,12 +42,20 @@ class Installation:
     :param kwargs: of the backend
     :param home: ``AIRFLOW_HOME``: relative paths start there, and its leases are its own
     :param remote_log_conn_id: finds the connection of remote logging
+    :param mask: hides what live connections use, in a thread that nobody waits for
     """
 
-    def __init__(self, kwargs: Mapping[str, Any], home: str, remote_log_conn_id: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        kwargs: Mapping[str, Any],
+        home: str,
+        remote_log_conn_id: Callable[[], str | None],
+        mask: Callable[[Masks], None] = lambda _: None,
+    ) -> None:
         self._kwargs = kwargs
         self._home = home
         self._remote_log_conn_id = remote_log_conn_id
+        self._mask = mask
         self._mutex = threading.RLock()
         self._resolver: Resolver | None = None
         self._trusted = False
@@ -153,27 +160,29 @@ class Installation:
             Audit(clock, config.audit.file),
             clock,
             _open_route if shared else no_route,
+            self._mask,
         )
 
 
 def _open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: LiveFace) -> Route:
     """Open a route; what it takes is loaded where a recipe is live, and nowhere else."""
+    from airflow_ephemeral_secrets import _airflow
     from airflow_ephemeral_secrets.live.routes import open_route
 
     sessions = isinstance(face, StsFace) and _airflow.option("aws", "session_factory") == SESSION_FACTORY
-    return open_route(resolver, recipe, name, caller, face, _late_masker().mask, sessions=sessions)
-
-
-@cache
-def _late_masker() -> Masker:
-    return Masker(_airflow.mask_late, _airflow.unmask)
+    return open_route(resolver, recipe, name, caller, face, sessions=sessions)
 
 
 _installations: dict[bytes, Installation] = {}
 _mutex = threading.Lock()
 
 
-def installation(kwargs: Mapping[str, Any], home: str, remote_log_conn_id: Callable[[], str | None]) -> Installation:
+def installation(
+    kwargs: Mapping[str, Any],
+    home: str,
+    remote_log_conn_id: Callable[[], str | None],
+    mask: Callable[[Masks], None] = lambda _: None,
+) -> Installation:
     """
     Find what this process holds for some kwargs, or load it.
 
@@ -182,7 +191,7 @@ def installation(kwargs: Mapping[str, Any], home: str, remote_log_conn_id: Calla
     key = msgspec.json.encode([home, kwargs], order="deterministic", enc_hook=repr) if kwargs else home.encode()
     with _mutex:
         if key not in _installations:
-            _installations[key] = Installation(kwargs, home, remote_log_conn_id)
+            _installations[key] = Installation(kwargs, home, remote_log_conn_id, mask)
         return _installations[key]
 
 

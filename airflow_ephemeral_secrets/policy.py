@@ -37,6 +37,7 @@ class Policy:
         self._rules: tuple[Callable[[Caller, Recipe, str], Decision | None], ...] = (
             self._remote_logging,
             self._where_work_runs,
+            self._where_it_lasts,
             self._allowed,
         )
 
@@ -82,6 +83,16 @@ class Policy:
                 "asking inside the task, or parse.mint: true",
             )
         return None
+
+    def _where_it_lasts(self, caller: Caller, recipe: Recipe, name: str) -> Decision | None:
+        if caller.process != "parse" or not isinstance(recipe.shape, Shape) or recipe.shape.face() is None:
+            return None
+        return Decision(
+            False,
+            "it is live, and a process that parses Dags ends before any task could use it",
+            "not_live_here",
+            "asking inside the task",
+        )
 
     def _allowed(self, caller: Caller, recipe: Recipe, name: str) -> Decision | None:
         rule = recipe.allow

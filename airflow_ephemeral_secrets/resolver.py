@@ -27,6 +27,7 @@ from airflow_ephemeral_secrets.errors import (
     SourceUnavailable,
 )
 from airflow_ephemeral_secrets.leases.cache import Held, LeaseCache, within
+from airflow_ephemeral_secrets.leases.lease import Lease
 from airflow_ephemeral_secrets.masking import Masks, forms
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.reading import SecretName
@@ -78,6 +79,7 @@ class Resolver:
     :param audit: is told everything
     :param clock: where the time comes from
     :param open_route: opens a place on loopback for a live shape
+    :param mask: hides a credential that a place is given later, in a thread that nobody waits for
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Resolver:
         audit: Audit,
         clock: Clock,
         open_route: OpenRoute = no_route,
+        mask: Callable[[Masks], None] = lambda _: None,
     ) -> None:
         self.config = config
         self.policy = policy
@@ -95,6 +98,7 @@ class Resolver:
         self.audit = audit
         self.clock = clock
         self._open_route = open_route
+        self._mask = mask
         self._secrets: TTLCache[object, str] = TTLCache(100, SECRETS_HELD, timer=lambda: clock.now().boot)
         self._mutex = threading.Lock()
 
@@ -137,10 +141,11 @@ class Resolver:
         text = fill(shape.value, lease.credential)
         return Value(text, Masks(forms((*lease.credential.secrets(), text)), until=lease.issued_boot + lease.life))
 
-    def lease(self, recipe: Recipe, name: str, caller: Caller, deadline: Deadline) -> Held:
+    def lease(self, recipe: Recipe, name: str, caller: Caller, deadline: Deadline, *, known: str | None = None) -> Held:
         """
         Get the lease behind a recipe for a caller.
 
+        :param known: the id of one that this caller was given before, which leaves no line again
         :raises EphemeralSecretsError: when there is none
         """
         with self.audit.request(caller, name, recipe) as event:
@@ -156,8 +161,13 @@ class Resolver:
             except MintError as error:
                 error.source = error.source or recipe.source_name
                 raise
-            event.granted(held)
+            if held.lease.lease_id != known:
+                event.granted(held)
             return held
+
+    def mask(self, lease: Lease) -> None:
+        """Hide a credential that goes to a place of ours, and not into a connection that is looked up."""
+        self._mask(Masks(forms(lease.credential.secrets()), until=lease.issued_boot + lease.life))
 
     def explain(self, conn_id: str, caller: Caller) -> list[Step]:
         """Walk the same steps and say what each decides; nothing is minted, and no network is touched."""

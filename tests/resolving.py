@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,6 +11,7 @@ from airflow_ephemeral_secrets.audit import Audit
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.config import Config
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
+from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.recipe import Book, Recipe
 from airflow_ephemeral_secrets.resolver import OpenRoute, Resolver, no_route
@@ -45,6 +47,7 @@ def resolver(
     raises: Exception | None = None,
     audit: Path | None = None,
     open_route: OpenRoute = no_route,
+    mask: Callable[[Masks], None] = lambda _: None,
     **more: Any,
 ) -> Resolver:
     """
@@ -63,4 +66,4 @@ def resolver(
         sources={"fake": source},
     )
     leases = LeaseCache(clock, Random(7), lambda: None)
-    return Resolver(config, Policy(), leases, Audit(clock, str(audit) if audit else None), clock, open_route)
+    return Resolver(config, Policy(), leases, Audit(clock, str(audit) if audit else None), clock, open_route, mask)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -227,3 +229,74 @@ def test_unknown_masker_gets_the_ordinary_call(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(masker, "secret_mask_adapter", lambda secret: [secret.upper()])
     _airflow.mask(Masks(("short-secret",)))
     assert masker.redact("short-secret SHORT-SECRET") == "*** ***"
+
+
+class Link(Supervisor):
+    """A task's link to its supervisor, with the parts by which it is judged."""
+
+    def __init__(self, loop: int | None = None) -> None:
+        super().__init__()
+        self._thread_lock = object()
+        self._loop_thread_id = loop
+
+
+class TriggerLink(Supervisor):
+    """That of the triggerer, whose answers one task reads."""
+
+    _pending: dict[int, object] = {}
+
+
+class TriggerLinkOfOld(Supervisor):
+    """That of a triggerer in which each asker reads its own answer."""
+
+
+@pytest.mark.parametrize(
+    ("link", "told"), [(Link(), True), (Link(7), False), (TriggerLink(), True), (TriggerLinkOfOld(), False)]
+)
+def test_masks_from_another_thread(monkeypatch: pytest.MonkeyPatch, masker: Any, link: Supervisor, told: bool) -> None:
+    """A thread of ours masks in this process, and tells the supervisor where that disturbs nobody."""
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", link, raising=False)
+    _airflow.mask_aside(MASKS)
+
+    assert [message.value for message in link.sent] == ([list(MASKS.forms)] if told else [])
+    assert masker.redact(f"<{LONG}>") == "<***>"
+
+
+def test_nobody_waits_for_the_supervisor(monkeypatch: pytest.MonkeyPatch, masker: Any) -> None:
+    """A link that is busy, as an event loop that waits for us, holds our thread up for a moment only."""
+    monkeypatch.setattr(_airflow, "TELLING", 0.01)
+    busy, link = threading.Event(), TriggerLink()
+    monkeypatch.setattr(link, "send", lambda _: busy.wait(10))
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", link, raising=False)
+    began = time.monotonic()
+    _airflow.mask_aside(MASKS)
+    busy.set()
+
+    assert time.monotonic() - began < 5
+    assert masker.redact("short-secret") == "***"
+
+
+def test_masks_from_many_threads(masker: Any) -> None:
+    """Threads that mask and forget at once lose nothing that is to be kept."""
+    kept = [Masks((f"kept-secret-{number}",)) for number in range(40)]
+
+    def work(masks: Masks) -> None:
+        for number in range(20):
+            _airflow.mask_aside(Masks((f"{masks.forms[0]}-{number}",)))
+            _airflow.unmask([f"{masks.forms[0]}-{number}"])
+        _airflow.mask_aside(masks)
+
+    threads = [threading.Thread(target=work, args=(masks,)) for masks in kept]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert masker.redact(" ".join(masks.forms[0] for masks in kept)) == " ".join(["***"] * 40)
+
+
+def test_task_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that a task starts finds that task in its environment; any other is a script."""
+    assert _airflow.task_of_environment() == Caller()
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    assert _airflow.task_of_environment() == Caller(process="task", dag_id="d", task_id="t", run_id="r", try_number=2)

@@ -97,6 +97,16 @@ def test_refusals_say_why(caller: Caller, allow: Rule | None, name: str, code: s
     assert [word for word in words if word not in str(caught.value)] == []
 
 
+@pytest.mark.parametrize("process", get_args(Process))
+def test_live_connections_are_for_processes_that_last(process: Process) -> None:
+    """Who parses Dags gets no place that ends before a task runs, even where it may mint; no server does."""
+    live = recipe(shape=Http(source="s", host="api.test", live=True))
+    decision = Policy(parse_mint=True).decide(Caller(process=process), live, "hr_pay")
+
+    assert decision.allowed is (process not in ("server", "parse"))
+    assert process != "parse" or (decision.code, decision.hint) == ("not_live_here", "asking inside the task")
+
+
 def test_what_is_granted_passes() -> None:
     """Who may is let pass, and told by which rule."""
     Policy().require(TASK, recipe(Rule(dags=["hr_*"])), "hr_pay")

@@ -107,6 +107,13 @@ class LeaseCache:
                 self.clock.sleep(pause * self.random.uniform(0.5, 1.0))
                 pause = min(POLL[1], pause * 2)
 
+    def fresh(self, key: LeaseKey) -> Lease | None:
+        """Give the lease at hand if it is fresh; nothing is minted."""
+        self._heed()
+        now = self.clock.now()
+        held = self._look(key, now)
+        return held.lease if held and held.lease.freshness(now) == "fresh" else None
+
     def invalidate(self, lease_id: str) -> bool:
         """
         Forget a lease, in all processes of this host, if it is still the one held for its key.

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from airflow_ephemeral_secrets.caller import Caller
-from airflow_ephemeral_secrets.errors import AccessDenied
+from airflow_ephemeral_secrets.live import kafka
 from airflow_ephemeral_secrets.live.command import command
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT, Face
 from airflow_ephemeral_secrets.live.origin import BearerOrigin, SigningOrigin
 from airflow_ephemeral_secrets.live.sessions import SESSIONS
 from airflow_ephemeral_secrets.live.sts import StsDesk
-from airflow_ephemeral_secrets.live.supply import HandedOut, Supply
-from airflow_ephemeral_secrets.masking import Masks
+from airflow_ephemeral_secrets.live.supply import Supply
+from airflow_ephemeral_secrets.live.token_desk import TokenDesk
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver
 from airflow_ephemeral_secrets.shapes.live import (
     BearerFace,
+    CallbackFace,
     CommandFace,
     LiveFace,
     ManagedIdentityFace,
     Route,
     SigningFace,
     StsFace,
+    TokenFace,
 )
 
 
@@ -32,7 +34,6 @@ def open_route(
     name: str,
     caller: Caller,
     face: LiveFace,
-    mask: Callable[[Masks], None] = lambda _: None,
     *,
     sessions: bool = False,
 ) -> Route:
@@ -40,30 +41,21 @@ def open_route(
     Open a route, or give the one that is open for the same request.
 
     :param name: the conn_id of the lookup
-    :param mask: keeps what a desk hands out of the task's log
     :param sessions: whether the amazon provider makes its sessions by our factory
-    :raises AccessDenied: in a process that parses Dags, and ends before any task could use it
     """
-    if caller.process == "parse":
-        raise AccessDenied(
-            "it is live, and a process that parses Dags does not last", code="not_live_here", hint="asking in the task"
-        )
     if isinstance(face, CommandFace):
         return Route(command=command(face.verb, name, caller, resolver.config.where))
     if isinstance(face, ManagedIdentityFace):
-        from airflow_ephemeral_secrets.live.msi import Identity, open_identity
-
-        identity = Identity(recipe, name, caller, face, lambda one: HandedOut(resolver, one, name, caller, mask))
-        return open_identity(resolver, identity)
+        return _identity(resolver, recipe, name, caller, face)
     key = (resolver, name, recipe.lease_key(caller, recipe.facts(caller)))
-    network = resolver.config.network
-    handed_out = HandedOut(resolver, recipe, name, caller, mask)
-    if isinstance(face, StsFace) and sessions:
-        return SESSIONS.route(key, lambda: handed_out)
-    if isinstance(face, StsFace):
-        upstream = face.upstream
-        return ENDPOINT.desk(key, lambda capability: StsDesk(capability, handed_out, network, upstream=upstream))
     supply = Supply(resolver, recipe, name, caller)
+    network = resolver.config.network
+    if isinstance(face, CallbackFace):
+        return kafka.open_callback(key, supply)
+    if isinstance(face, StsFace) and sessions:
+        return SESSIONS.route(key, lambda: supply)
+    if desk := _desk(face, supply, resolver):
+        return ENDPOINT.desk(key, desk)
 
     def make() -> Face:
         if isinstance(face, BearerFace):
@@ -72,3 +64,21 @@ def open_route(
         return SigningOrigin(face.upstream, supply, network, service=face.service, region=face.region)
 
     return ENDPOINT.route(key, make)
+
+
+def _desk(face: LiveFace, supply: Supply, resolver: Resolver) -> Callable[[str], Face] | None:
+    """Say how to make a desk with the capability that it is given, where a face is one."""
+    if isinstance(face, TokenFace):
+        return lambda capability: TokenDesk(capability, supply, resolver.clock, kept=face.kept)
+    if isinstance(face, StsFace):
+        return lambda capability: StsDesk(capability, supply, resolver.config.network, upstream=face.upstream)
+    return None
+
+
+def _identity(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: ManagedIdentityFace) -> Route:
+    """Open a managed identity; what it takes of Azure is loaded here, and nowhere else."""
+    from airflow_ephemeral_secrets.live.msi import Identity, open_identity
+
+    return open_identity(
+        resolver, Identity(recipe, name, caller, face, lambda one: Supply(resolver, one, name, caller))
+    )

@@ -7,10 +7,11 @@ that it was given then, such as GetCallerIdentity, goes on to STS.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from html import escape
 from urllib.parse import parse_qs
-from xml.sax.saxutils import escape
 
 from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK, Clock
 from airflow_ephemeral_secrets.credential import AwsCredential
@@ -53,6 +54,7 @@ class StsDesk:
         self._upstream = upstream
         self._clock = clock
         self._given: dict[str, str] = {}
+        self._mutex = threading.Lock()
 
     def answer(self, asked: Asked) -> Answered:
         """Answer one request."""
@@ -81,8 +83,9 @@ class StsDesk:
 
     def _remember(self, credential: AwsCredential) -> None:
         """Keep the keys that were given last, to know them again."""
-        given = {**self._given, credential.access_key_id: credential.secret_access_key}
-        self._given = dict(list(given.items())[-REMEMBERED:])
+        with self._mutex:
+            given = {**self._given, credential.access_key_id: credential.secret_access_key}
+            self._given = dict(list(given.items())[-REMEMBERED:])
 
     def _pass_on(self, asked: Asked, region: str) -> Answered:
         """Let STS answer, as the lease asks."""
@@ -128,7 +131,8 @@ def _request(request_id: str) -> str:
 
 
 def _members(values: Mapping[str, str | None]) -> str:
-    return "".join(f"<{name}>{escape(value)}</{name}>" for name, value in values.items() if value is not None)
+    told = {name: escape(value, quote=False) for name, value in values.items() if value is not None}
+    return "".join(f"<{name}>{text}</{name}>" for name, text in told.items())
 
 
 def _xml(status: int, text: str) -> Answered:

@@ -90,6 +90,8 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     accepts: ClassVar[tuple[type[Credential], ...]] = ()
     cautions: ClassVar[tuple[str, ...]] = ()
     """What :meth:`notes` says of every connection of this shape."""
+    why_static: ClassVar[str] = "its hook takes the credential from the connection, and asks nobody for the next one"
+    """Why it has no live form, where it has none."""
 
     source: str
     allow: Rule | None = None
@@ -97,6 +99,11 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     def accepted(self) -> tuple[type[Credential], ...]:
         """List the kinds of credential that go with these fields."""
         return self.accepts
+
+    @classmethod
+    def has_live_form(cls) -> bool:
+        """Say whether it can be live, or always is."""
+        return "live" in cls.__struct_fields__ or cls.face is not Shape.face
 
     def problems(self) -> list[str]:
         """Say what is wrong with the fields together, one ``field: message`` each."""

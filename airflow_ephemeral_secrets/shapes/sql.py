@@ -61,6 +61,7 @@ class IamDatabase(Database, frozen=True, kw_only=True):
     """
 
     accepts = (BearerToken, BasicCredential, AwsCredential)
+    why_static = "with iam its hook makes a new token for each connection"
     identities: ClassVar[Mapping[str, str]] = {"aws_conn_id": "aws"}
     """Shapes of the connections whose identity the hook may use, by the field that names one."""
 
@@ -231,6 +232,7 @@ class Trino(Account, frozen=True, kw_only=True, tag="trino"):
     :param extra: further keys of the hook, such as ``verify``, ``session_properties`` or ``client_tags``
     """
 
+    why_static = "its hook sends a token by https only, which no place on 127.0.0.1 speaks"
     keys = DBAPI_KEYS | words("client_tags isolation_level roles session_properties source timezone verify")
     refused = {
         **because(FILLED, "auth catalog jwt__file jwt__token protocol"),

@@ -28,8 +28,8 @@ from airflow_ephemeral_secrets.shapes.aws import LEASED, Aws
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec
 from airflow_ephemeral_secrets.sources.base import Minting
 from airflow_ephemeral_secrets.testing import FakeClock
+from tests.live.asking import Keys
 from tests.live.gateways import Answer, Gateway, Seen, Signatures
-from tests.live.test_origin import Keys
 from tests.peers.client import ask
 from tests.peers.rogue import Rogue, reply
 from tests.peers.sts import STS, granted
@@ -280,12 +280,8 @@ def test_keys_of_others_do_not_go_on(aws: Resolver) -> None:
 def test_secrets_are_masked_before_they_are_given(keys: Keys, clock: FakeClock) -> None:
     """What reaches the task is registered with the masker, once for each lease."""
     masked: list[Masks] = []
-
-    def opening(*given: Any) -> Any:
-        return open_route(*given, mask=masked.append)
-
     shape = Aws(source="fake", region=REGION, live=True)
-    spec = found(resolver(clock=clock, source=keys, shape=shape, open_route=opening))
+    spec = found(resolver(clock=clock, source=keys, shape=shape, open_route=open_route, mask=masked.append))
     for _ in range(2):
         assume(spec)
     (masks,) = masked
