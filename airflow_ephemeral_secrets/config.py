@@ -11,6 +11,7 @@ from airflow_ephemeral_secrets import document
 from airflow_ephemeral_secrets.clock import seconds
 from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.errors import ConfigError
+from airflow_ephemeral_secrets.fit import misfit
 from airflow_ephemeral_secrets.reading import Problems, known, struct
 from airflow_ephemeral_secrets.recipe import Book, Recipe, secret_names
 from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, Rule, Shape, VariableShape
@@ -311,11 +312,10 @@ def _recipe(
     source = sources.get(shape.source)
     if source is None:
         return None
-    credential = source.yields()
-    if isinstance(shape, Shape) and credential not in shape.accepted():
-        _explain_mismatch(path, shape, source, problems)
+    if isinstance(shape, Shape) and (why := misfit(shape, source)):
+        problems.add(f"{path}.shape", why)
         return None
-    _check_placeholders(path, shape, source, credential, problems)
+    _check_placeholders(path, shape, source, source.yields(), problems)
     proofs = sorted(set(secret_names(source).values()))
     names = {*proofs, *(secret_names(shape).values() if isinstance(shape, Shape) else ())}
     return Recipe(
@@ -325,18 +325,6 @@ def _recipe(
         shape=shape,
         references={key: secrets[key] for key in names if key in secrets},
         proofs=tuple(secrets[key] for key in proofs if key in secrets),
-    )
-
-
-def _explain_mismatch(path: str, shape: Shape, source: Source, problems: Problems) -> None:
-    kind = str(shape.__struct_config__.tag)
-    credential = source.yields()
-    fitting = [name for name, place in SHAPES.items() if credential in load(place).accepts]
-    problems.add(
-        f"{path}.shape",
-        f"{kind!r} cannot be filled from a source of kind {source.kind!r}, which mints {_words(credential)}; "
-        f"it takes {' or '.join(_words(accepted) for accepted in shape.accepted())}; "
-        f"shapes that fit this source: {', '.join(sorted(fitting))}",
     )
 
 
@@ -355,9 +343,3 @@ def _check_placeholders(
 def _check_network(network: Network | None, problems: Problems) -> None:
     if network and not 1 <= seconds(network.deadline) <= 300:
         problems.add("network.deadline", "expected 1s to 5m")
-
-
-def _words(credential: type[Credential]) -> str:
-    return {"aws": "AWS keys", "bearer": "a token", "basic": "a login and password"}[
-        str(credential.__struct_config__.tag)
-    ]

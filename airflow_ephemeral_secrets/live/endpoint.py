@@ -1,8 +1,9 @@
 """
 The loopback endpoint of this process: one server, started at its first use, that knows whom to let in.
 
-Whoever is given a route is given a capability for it, a random word that goes with each request in a header of its own.
-Clients of a desk cannot add a header: a desk has a path of its own, and its protocol's own way to prove the capability.
+Whoever is given a route is given a capability for it, a random word that goes with each request: in a header of its
+own, or as a token where a client has no header to spare. Clients of a desk prove it as their protocol does; a desk has
+a path of its own.
 A place that nobody used for a day is closed, and so is the one that was used least recently where there are too many.
 """
 

@@ -97,7 +97,7 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     allow: Rule | None = None
 
     def accepted(self) -> tuple[type[Credential], ...]:
-        """List the kinds of credential that go with these fields, of those in ``accepts``."""
+        """List the kinds of credential that go with these fields."""
         return self.accepts
 
     @classmethod
@@ -138,7 +138,7 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         """
         Make the fields.
 
-        :param credential: of a kind in ``accepts``
+        :param credential: of a kind that is ``accepted``
         :param secret: reads a secret reference
         """
         raise NotImplementedError

@@ -11,8 +11,8 @@ from msgspec import Meta
 from airflow_ephemeral_secrets.credential import AwsCredential, Credential
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape
-from airflow_ephemeral_secrets.shapes.http import HOOK_KEYS, LED, NOT_LIVE, STORED, Header, live_http
-from airflow_ephemeral_secrets.shapes.live import LiveFace, Route, SigningFace
+from airflow_ephemeral_secrets.shapes.http import HOOK_KEYS, NOT_LIVE, STORED, Header, live_http
+from airflow_ephemeral_secrets.shapes.live import LED, LiveFace, Route, SigningFace
 
 _REGION = re.compile(r"\.([a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2})\.")
 NO_REGION = "region: required, for the host does not name one"

@@ -10,9 +10,8 @@ from airflow_ephemeral_secrets.credential import AwsCredential, BasicCredential,
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, dump, spec
 from airflow_ephemeral_secrets.shapes.fields import Port
-from airflow_ephemeral_secrets.shapes.http import LED
 from airflow_ephemeral_secrets.shapes.http_sigv4 import NO_REGION, Region, region
-from airflow_ephemeral_secrets.shapes.live import CAPABILITY, BearerFace, LiveFace, Route, SigningFace
+from airflow_ephemeral_secrets.shapes.live import CAPABILITY, LED, BearerFace, LiveFace, Route, SigningFace
 from airflow_ephemeral_secrets.shapes.server import (
     FILLED,
     IDENTITY,

@@ -122,6 +122,11 @@ def extra_problems(extra: Mapping[str, Any], keys: Iterable[str], refused: Mappi
             yield f"extra.{key}: placeholders are not filled in here"
 
 
+def live_problems(extra: Mapping[str, Any], refused: Mapping[str, str]) -> Iterator[str]:
+    """Say which keys of extra do not go with a live form, and why."""
+    yield from (f"extra.{key}: does not go with live; {why}" for key, why in refused.items() if key in extra)
+
+
 def header_problems(headers: Any) -> Iterator[str]:
     """Say which headers stand in the way of the token."""
     if isinstance(headers, Mapping):

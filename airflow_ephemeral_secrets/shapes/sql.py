@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
@@ -62,6 +62,8 @@ class IamDatabase(Database, frozen=True, kw_only=True):
 
     accepts = (BearerToken, BasicCredential, AwsCredential)
     why_static = "with iam its hook makes a new token for each connection"
+    identities: ClassVar[Mapping[str, str]] = {"aws_conn_id": "aws"}
+    """Shapes of the connections whose identity the hook may use, by the field that names one."""
 
     iam: bool = False
     aws_conn_id: ConnectionId | None = None
@@ -70,15 +72,19 @@ class IamDatabase(Database, frozen=True, kw_only=True):
         return (AwsCredential,) if self.iam else (BearerToken, BasicCredential)
 
     def problems(self) -> list[str]:
-        found = super().problems()
-        if self.iam and not self.aws_conn_id:
-            found.append("aws_conn_id: required with iam")
-        if self.aws_conn_id and not self.iam:
-            found.append("aws_conn_id: is of no use without iam")
+        found, named = super().problems(), list(self._named())
+        if self.iam and not named:
+            first, *others = self.identities
+            found.append(", or ".join([f"{first}: required with iam", *others]))
+        found += [f"{field}: is of no use without iam" for field in named if not self.iam]
+        found += [f"{field}: does not go with {named[0]}" for field in named[1:]]
         return found
 
     def companions(self) -> Mapping[str, tuple[str, str]]:
-        return {"aws_conn_id": (self.aws_conn_id, "aws")} if self.iam and self.aws_conn_id else {}
+        return {field: (name, self.identities[field]) for field, name in self._named().items()} if self.iam else {}
+
+    def _named(self) -> dict[str, str]:
+        return {field: name for field in self.identities if (name := getattr(self, field))}
 
     def notes(self) -> Sequence[str]:
         return [EACH_ANEW] if self.iam else self.cautions
@@ -93,7 +99,7 @@ class IamDatabase(Database, frozen=True, kw_only=True):
             port=self.port,
             login=self.login,
             schema=self.schema,
-            extra=dump(self.filled(iam=True, aws_conn_id=self.aws_conn_id)),
+            extra=dump(self.filled(iam=True, **self._named())),
         )
 
 
@@ -103,8 +109,11 @@ class Postgres(IamDatabase, frozen=True, kw_only=True, tag="postgres"):
 
     The hook reads it once, and needs the secret only to connect. ``sslmode`` is ``require`` unless ``extra`` has
     another; ``verify-full`` also proves the server. With ``iam`` it holds no secret, and the hook makes a token for
-    each connection: of RDS, or of Redshift where ``extra`` says ``redshift`` or ``redshift-serverless``.
+    each connection: of RDS, or of Redshift where ``extra`` says ``redshift`` or ``redshift-serverless``; or it gets one
+    of Entra ID.
 
+    :param azure_conn_id: instead of ``aws_conn_id``, a recipe of shape ``azure`` with the same source, whose tokens are
+        for ``https://ossrdbms-aad.database.windows.net`` and whose ``extra`` has ``use_azure_identity_object``
     :param extra: keys of the hook (``cursor``, ``sqlalchemy_query`` …) and of libpq
     """
 
@@ -129,14 +138,19 @@ class Postgres(IamDatabase, frozen=True, kw_only=True, tag="postgres"):
         **because(IN_THE_CLEAR, "sslpassword"),
     }
     defaults = {"sslmode": "require"}
+    identities = {**IamDatabase.identities, "azure_conn_id": "azure"}
 
     port: Port = 5432
+    azure_conn_id: ConnectionId | None = None
+
+    def accepted(self) -> tuple[type[Credential], ...]:
+        return (BearerToken, BasicCredential) if self.azure_conn_id else super().accepted()
 
     def takes(self) -> Iterable[str]:
-        return self.keys | REDSHIFT_KEYS if self.iam else self.keys
+        return self.keys | REDSHIFT_KEYS if self.iam and self.aws_conn_id else self.keys
 
     def refuses(self) -> Mapping[str, str]:
-        return {key: why for key, why in self.refused.items() if not (self.iam and key in REDSHIFT_KEYS)}
+        return {key: why for key, why in self.refused.items() if key not in self.takes()}
 
 
 class Mysql(IamDatabase, frozen=True, kw_only=True, tag="mysql"):

@@ -48,10 +48,18 @@ def say(route: Route, raw: str) -> str:
         return b"".join(iter(lambda: client.recv(65_536), b"")).decode()
 
 
-def request(route: Route, *, target: str = "/x", host: str | None = None, capability: str | None = None) -> str:
+def request(
+    route: Route,
+    *,
+    target: str = "/x",
+    host: str | None = None,
+    header: str = CAPABILITY,
+    scheme: str = "",
+    capability: str | None = None,
+) -> str:
     here = f"127.0.0.1:{port(route)}" if host is None else host
     word = route.capability if capability is None else capability
-    return say(route, f"GET {target} HTTP/1.1\nHost: {here}\n{CAPABILITY}: {word}\n\n")
+    return say(route, f"GET {target} HTTP/1.1\nHost: {here}\n{header}: {scheme}{word}\n\n")
 
 
 @pytest.mark.parametrize(
@@ -61,6 +69,10 @@ def request(route: Route, *, target: str = "/x", host: str | None = None, capabi
         pytest.param({"capability": ""}, "407", id="no capability"),
         pytest.param({"capability": "x" * 43}, "407", id="wrong capability"),
         pytest.param({"capability": "\u00fc"}, "407", id="capability beyond ASCII"),
+        pytest.param({"header": "Authorization", "scheme": "Bearer "}, "200", id="as a token"),
+        pytest.param({"header": "Authorization"}, "200", id="as a bare token"),
+        pytest.param({"header": "Authorization", "scheme": "Bearer ", "capability": "x"}, "407", id="wrong token"),
+        pytest.param({"header": "X-Other"}, "407", id="another header"),
         pytest.param({"host": "localhost:{port}"}, "200", id="localhost"),
         pytest.param({"host": "127.0.0.1"}, "421", id="no port"),
         pytest.param({"host": "evil.example.com:{port}"}, "421", id="rebound name"),

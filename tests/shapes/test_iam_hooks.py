@@ -1,4 +1,4 @@
-"""Stock hooks of PostgreSQL and MySQL that make a token of RDS for each connection, with keys that die meanwhile."""
+"""Stock hooks of PostgreSQL and MySQL that get a token of RDS or Entra ID for each connection, as the old ones die."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ import pytest
 from airflow_ephemeral_secrets.credential import AwsCredential
 from tests.live.gateways import Gateway
 from tests.live.sessions import ENVIRONMENT, REGION, WORKER, Sessions
+from tests.live.test_kubernetes_hooks import issuer
 from tests.peers import installed
 from tests.peers.postgresql import USER, PostgreSql
 from tests.peers.rds import Rds
 from tests.peers.rds_postgresql import RdsPostgreSql
+from tests.peers.rogue import Rogue
 from tests.peers.sigv4 import SignatureRefusedError, verify
 from tests.peers.tls import serving
-from tests.shapes.worker import Seen, Trust, work
+from tests.shapes.worker import Seen, Trust, verified, work
 
 HERE = "127.0.0.1"
 ACCESS = """
@@ -56,12 +58,24 @@ class Tokens:
         return WORKER if key_id == WORKER.access_key_id else self._cloud.issued[key_id]
 
 
+class OfEntra:
+    """Judge JWTs, and remember them."""
+
+    def __init__(self) -> None:
+        self.taken: set[str] = set()
+
+    def __call__(self, token: str) -> bool:
+        self.taken.add(token)
+        return verified(token)
+
+
 class Ran(NamedTuple):
     """What the worker told, and which keys made the tokens that each database took."""
 
     told: Seen
     postgresql: Tokens
     mysql: Tokens
+    entra: OfEntra
     cloud: Sessions
 
 
@@ -87,13 +101,16 @@ def ran(postgresql: PostgreSql, tmp_path_factory: pytest.TempPathFactory) -> Ran
     trust = Trust(tmp_path_factory.mktemp("trust"))
     tls = serving(trust.authority)
     cloud = Sessions("rds", lambda _: None)
-    of_postgresql, of_mysql = Tokens(cloud), Tokens(cloud)
+    of_postgresql, of_mysql, of_entra = Tokens(cloud), Tokens(cloud), OfEntra()
     with (
+        Rogue(issuer(cloud.lives)) as tokens,
+        RdsPostgreSql(postgresql.port, of_entra, tls) as azure,
         Gateway(cloud) as sts,
         RdsPostgreSql(postgresql.port, of_postgresql, tls) as relay,
         Rds(of_mysql, tls) as stock,
     ):
         iam = {"source": "cloud", "host": HERE, "login": "reader", "iam": True, "aws_conn_id": "lake"}
+        entra = {"source": "entra", "live": True, "resources": ["https://ossrdbms-aad.database.windows.net"]}
         shop = {**iam, "shape": "postgres", "port": relay.port, "schema": "shop"}
         return Ran(
             work(
@@ -103,6 +120,13 @@ def ran(postgresql: PostgreSql, tmp_path_factory: pytest.TempPathFactory) -> Ran
                     "lake_static": {"source": "worker", "shape": "aws", "region": REGION},
                     "shop": {**shop, "extra": {"sslmode": "verify-full", "sslrootcert": trust.ca_file}},
                     "shop_static": {**shop, "source": "worker", "aws_conn_id": "lake_static"},
+                    "entra": {**entra, "shape": "azure", "extra": {"use_azure_identity_object": True}},
+                    "shop_entra": {
+                        **{name: value for name, value in shop.items() if name != "aws_conn_id"},
+                        "source": "entra",
+                        "port": azure.port,
+                        "azure_conn_id": "entra",
+                    },
                     "shop_of_another": {**shop, "login": "writer"},
                     "stock": {
                         **iam,
@@ -112,7 +136,16 @@ def ran(postgresql: PostgreSql, tmp_path_factory: pytest.TempPathFactory) -> Ran
                     },
                 },
                 home=tmp_path_factory.mktemp("worker"),
-                sources={"cloud": cloud.source(sts.url), "worker": {"kind": "aws_session", "region": REGION}},
+                sources={
+                    "cloud": cloud.source(sts.url),
+                    "worker": {"kind": "aws_session", "region": REGION},
+                    "entra": {
+                        "kind": "oauth2",
+                        "token_url": f"{tokens.url}/token",
+                        "client_id": "airflow",
+                        "client_auth": "none",
+                    },
+                },
                 AIRFLOW__AWS__SESSION_FACTORY="airflow_ephemeral_secrets.aws_session.SessionFactory",
                 SECONDS=str(LIFETIMES * cloud.lives + 1),
                 PYTHONPATH=os.pathsep.join([str(installed.ROOT), str(packages)]),
@@ -121,6 +154,7 @@ def ran(postgresql: PostgreSql, tmp_path_factory: pytest.TempPathFactory) -> Ran
             ),
             of_postgresql,
             of_mysql,
+            of_entra,
             cloud,
         )
 
@@ -144,6 +178,13 @@ def test_static_keys_do_as_well(ran: Ran) -> None:
     """The connection of AWS need not be live: it is looked up for each token."""
     assert ran.told["static"] == ["reader"]
     assert ran.told["operator"] == [["reader"]]
+
+
+def test_entra_has_a_living_token_for_each_connection(ran: Ran) -> None:
+    """With a live connection of Azure, the hook gets a token that lives each time, past three of their lifetimes."""
+    assert set(ran.told["found_by_entra"]) == {"reader"}
+    assert len(ran.entra.taken) > LIFETIMES
+    assert ran.told["lookups"]["shop_entra"] == 1
 
 
 def test_database_refuses_another_user(ran: Ran) -> None:

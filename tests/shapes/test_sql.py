@@ -133,6 +133,11 @@ class TestTrino(ShapeConformance):
             },
         ),
         (
+            Postgres(source="s", host="db.test", login="reader", iam=True, azure_conn_id="entra"),
+            BearerToken(token="a-token-of-entra"),
+            {"port": 5432, "login": "reader", "extra": {"sslmode": "require", "iam": True, "azure_conn_id": "entra"}},
+        ),
+        (
             Mysql(source="s", host="db.test", login="reader", iam=True, aws_conn_id="lake"),
             KEYS,
             {
@@ -198,7 +203,13 @@ def test_mysql_keys_are_those_of_the_client(extra: dict[str, Any], problem: str)
 @pytest.mark.parametrize(
     ("shape", "problem"),
     [
-        (Postgres(source="s", host="h", login="r", iam=True), "aws_conn_id: required with iam"),
+        (Postgres(source="s", host="h", login="r", iam=True), "aws_conn_id: required with iam, or azure_conn_id"),
+        (Mysql(source="s", host="h", login="r", iam=True), "aws_conn_id: required with iam"),
+        (Postgres(source="s", host="h", login="r", azure_conn_id="a"), "azure_conn_id: is of no use without iam"),
+        (
+            Postgres(source="s", host="h", login="r", iam=True, aws_conn_id="lake", azure_conn_id="a"),
+            "azure_conn_id: does not go with aws_conn_id",
+        ),
         (Postgres(source="s", host="h", login="r", aws_conn_id="lake"), "aws_conn_id: is of no use without iam"),
         (
             Mysql(source="s", host="h", login="r", iam=True, aws_conn_id="lake", extra=CONNECTOR),

@@ -27,7 +27,7 @@ def again_and_again(connect: Callable[[], Any]) -> list[Any]:
     return found
 
 
-postgres, mysql = PostgresHook("shop"), MySqlHook(mysql_conn_id="stock")
+postgres, mysql, entra = PostgresHook("shop"), MySqlHook(mysql_conn_id="stock"), PostgresHook("shop_entra")
 
 
 def both() -> list[Any]:
@@ -36,9 +36,11 @@ def both() -> list[Any]:
 
 
 found = again_and_again(both)
-lookups = {name: asked.count(name) for name in ("shop", "stock", "lake")}
+found_by_entra = again_and_again(lambda: entra.get_first("SELECT current_user")[0])
+lookups = {name: asked.count(name) for name in ("shop", "stock", "lake", "shop_entra", "entra")}
 tell(
     found=found,
+    found_by_entra=found_by_entra,
     lookups=lookups,
     operator=execute(SQLExecuteQueryOperator(task_id="t", conn_id="shop", sql="SELECT current_user")),
     static=attempt(lambda: PostgresHook("shop_static").get_first("SELECT current_user")),
