@@ -11,14 +11,14 @@ from airflow_ephemeral_secrets import document
 from airflow_ephemeral_secrets.clock import seconds
 from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.errors import ConfigError
-from airflow_ephemeral_secrets.fit import misfit
+from airflow_ephemeral_secrets.fit import misfit, no_live_form
 from airflow_ephemeral_secrets.reading import Problems, known, struct
 from airflow_ephemeral_secrets.recipe import Book, Recipe, secret_names
 from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, Rule, Shape, VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.base import Network, SecretReference, Source
 from airflow_ephemeral_secrets.sources.files import AbsolutePath
-from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load, load_kind
+from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load_kind
 
 INLINE = "inline config"
 BASES: Mapping[str, type[Struct]] = {"secrets": SecretReference, "sources": Source, "connections": Shape}
@@ -217,23 +217,13 @@ def _kinds(
         except NotAKind as error:
             problems.add(f"{path}.{tag}", str(error))
             continue
-        live = _misplaced_live(cls, kind, entry, f"{path}.live", problems)
-        value = struct(cls, entry, path, problems, ignore=(tag, "live") if live else (tag,))
+        not_live = no_live_form(cls, kind) if "live" in entry else None
+        if not_live:
+            problems.add(f"{path}.live", not_live)
+        value = struct(cls, entry, path, problems, ignore=(tag, "live") if not_live else (tag,))
         if value is not None:
             found[name] = value
     return found
-
-
-def _misplaced_live(cls: type[Struct], kind: str, entry: Mapping[str, Any], path: str, problems: Problems) -> bool:
-    """Explain the key ``live`` on a shape that does not have it; say whether it was there."""
-    if not issubclass(cls, Shape) or "live" not in entry or "live" in cls.__struct_fields__:
-        return False
-    if cls.has_live_form():
-        problems.add(path, f"shape {kind!r} is always live; leave it out")
-    else:
-        live = [name for name, place in SHAPES.items() if load(place).has_live_form()]
-        problems.add(path, f"shape {kind!r} has no live form: {cls.why_static}; those that have one: {', '.join(live)}")
-    return True
 
 
 def _variables(raw: Mapping[str, Any], problems: Problems) -> dict[str, VariableShape]:

@@ -1,8 +1,9 @@
-"""Which sources can fill which shapes."""
+"""Which sources can fill which shapes, and which of these have a live form."""
 
 from __future__ import annotations
 
 import msgspec
+from msgspec import Struct
 
 from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.shapes.base import Shape
@@ -23,6 +24,16 @@ def misfit(shape: Shape, source: Source) -> str | None:
         f"it takes {' or '.join(map(_words, shape.accepted()))}{_other_form(shape, credential)}; "
         f"shapes that fit this source: {', '.join(sorted(fitting))}"
     )
+
+
+def no_live_form(cls: type[Struct], kind: str) -> str | None:
+    """Say why ``live`` does not go with a shape, and with which it goes; None where it does, or that is no shape."""
+    if not issubclass(cls, Shape) or "live" in cls.__struct_fields__:
+        return None
+    if cls.has_live_form():
+        return f"shape {kind!r} is always live; leave it out"
+    live = [name for name, place in SHAPES.items() if load(place).has_live_form()]
+    return f"shape {kind!r} has no live form: {cls.why_static}; those that have one: {', '.join(live)}"
 
 
 def _other_form(shape: Shape, credential: type[Credential]) -> str:

@@ -152,7 +152,7 @@ def open_identity(resolver: Resolver, identity: Identity) -> Route:
     :raises AccessDenied: where a hook would find another identity before, or this worker's own could not be found after
     """
     _require_room()
-    route = ENDPOINT.desk(Desk, lambda header: Desk(header, resolver))
+    route = ENDPOINT.desk(Desk, lambda header: Desk(header, resolver), stays=True)
     desk = ENDPOINT.desk_at(urlsplit(route.url).path)
     assert isinstance(desk, Desk)
     SURROUNDINGS.lead(IDENTITY_ENDPOINT=route.url, IDENTITY_HEADER=route.capability)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.live import kafka
 from airflow_ephemeral_secrets.live.command import command
@@ -49,36 +47,33 @@ def open_route(
         return _identity(resolver, recipe, name, caller, face)
     key = (resolver, name, recipe.lease_key(caller, recipe.facts(caller)))
     supply = Supply(resolver, recipe, name, caller)
-    network = resolver.config.network
     if isinstance(face, CallbackFace):
         return kafka.open_callback(key, supply)
     if isinstance(face, StsFace) and sessions:
         return SESSIONS.route(key, lambda: supply)
-    if desk := _desk(face, supply, resolver):
-        return ENDPOINT.desk(key, desk)
-
-    def make() -> Face:
-        if isinstance(face, BearerFace):
-            return BearerOrigin(face.upstream, supply, network, header=face.header, prefix=face.prefix)
-        assert isinstance(face, SigningFace)
-        return SigningOrigin(face.upstream, supply, network, service=face.service, region=face.region)
-
-    return ENDPOINT.route(key, make)
-
-
-def _desk(face: LiveFace, supply: Supply, resolver: Resolver) -> Callable[[str], Face] | None:
-    """Say how to make a desk with the capability that it is given, where a face is one."""
-    if isinstance(face, TokenFace):
-        return lambda capability: TokenDesk(capability, supply, resolver.clock, kept=face.kept)
-    if isinstance(face, StsFace):
-        return lambda capability: StsDesk(capability, supply, resolver.config.network, upstream=face.upstream)
-    return None
+    if isinstance(face, (TokenFace, StsFace)):
+        return ENDPOINT.desk(key, lambda capability: _desk(face, capability, supply, resolver))
+    return ENDPOINT.route(key, lambda: _origin(face, supply, resolver))
 
 
 def _identity(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: ManagedIdentityFace) -> Route:
-    """Open a managed identity; what it takes of Azure is loaded here, and nowhere else."""
     from airflow_ephemeral_secrets.live.msi import Identity, open_identity
 
-    return open_identity(
-        resolver, Identity(recipe, name, caller, face, lambda one: Supply(resolver, one, name, caller))
-    )
+    def supply(one: Recipe) -> Supply:
+        return Supply(resolver, one, name, caller)
+
+    return open_identity(resolver, Identity(recipe, name, caller, face, supply))
+
+
+def _desk(face: TokenFace | StsFace, capability: str, supply: Supply, resolver: Resolver) -> Face:
+    if isinstance(face, TokenFace):
+        return TokenDesk(face, capability, supply, resolver.clock)
+    return StsDesk(capability, supply, resolver.config.network, upstream=face.upstream)
+
+
+def _origin(face: LiveFace, supply: Supply, resolver: Resolver) -> Face:
+    network = resolver.config.network
+    if isinstance(face, BearerFace):
+        return BearerOrigin(face.upstream, supply, network, header=face.header, prefix=face.prefix)
+    assert isinstance(face, SigningFace)
+    return SigningOrigin(face.upstream, supply, network, service=face.service, region=face.region)

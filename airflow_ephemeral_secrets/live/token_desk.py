@@ -16,12 +16,13 @@ from airflow_ephemeral_secrets.leases.lease import Lease
 from airflow_ephemeral_secrets.live.body import TooLarge
 from airflow_ephemeral_secrets.live.endpoint import Answered, Asked
 from airflow_ephemeral_secrets.live.origin import Supplying
+from airflow_ephemeral_secrets.shapes.live import TokenFace
 
 LARGEST = 64 * 1024
 FIELDS = 100
 GRANTS = ("client_credentials", "refresh_token")
-FAR = 240.0
-"""Seconds from its end at which no client renews a token that still works: google-auth begins 225 seconds before."""
+SURE = 15.0
+"""Seconds beyond a client's margin: its clock is ours, but it reads it at another moment."""
 
 
 class TokenDesk:
@@ -30,14 +31,15 @@ class TokenDesk:
 
     It is the client's secret, in the header or in the body (section 2.3.1), and its refresh token where it has one.
 
-    :param kept: whether one client keeps a token for all of the process
+    :param face: what is known of the client
     """
 
-    def __init__(self, capability: str, supply: Supplying, clock: Clock, *, kept: bool = False) -> None:
+    def __init__(self, face: TokenFace, capability: str, supply: Supplying, clock: Clock) -> None:
+        self._far = face.margin + SURE
         self._capability = capability.encode()
         self._supply = supply
         self._clock = clock
-        self._kept: dict[object, str] | None = {} if kept else None
+        self._kept: dict[object, str] | None = {} if face.kept else None
 
     def answer(self, asked: Asked) -> Answered:
         """Grant a token, or say why not (sections 5.1 and 5.2)."""
@@ -84,7 +86,7 @@ class TokenDesk:
         """
         lease = self._supply.lease()
         kept = asked.kept if self._kept is None else self._kept
-        rejected = kept.get(self) == lease.lease_id and self._left(lease) > FAR
+        rejected = kept.get(self) == lease.lease_id and self._left(lease) > self._far
         if rejected and self._supply.renew(lease, dead=False):
             lease = self._supply.lease()
         kept[self] = lease.lease_id

@@ -38,7 +38,7 @@ class Airbyte(Shape, frozen=True, kw_only=True, tag="airbyte"):
             yield "extra.proxies: expected a mapping of https to a URL; another would stand before 127.0.0.1"
 
     def face(self) -> LiveFace:
-        return TokenFace(kept=True)
+        return TokenFace(margin=60.0, kept=True)
 
     def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         return spec(

@@ -71,7 +71,7 @@ class Google(Shape, frozen=True, kw_only=True, tag="google_cloud_platform"):
         return [AT_HAND, PROGRAMS] if self.live else self.cautions
 
     def face(self) -> LiveFace | None:
-        return TokenFace() if self.live else None
+        return TokenFace(margin=225.0) if self.live else None
 
     def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         extra = self._extra(_in_memory(json.dumps(_refreshing_user(route))))

@@ -68,9 +68,12 @@ class TokenFace(LiveFace, frozen=True, kw_only=True):
     """
     A token endpoint (RFC 6749), whose client proves itself with the capability as its secret.
 
-    :param kept: whether the client keeps one token for the whole process, and asks early only for one that was rejected
+    :param margin: seconds before a token's end from which on the client may ask for the next one; it had one rejected
+        if it asks earlier
+    :param kept: whether one client keeps a token for all of the process, so that nobody asks for the first time later
     """
 
+    margin: float = 225.0
     kept: bool = False
 
 

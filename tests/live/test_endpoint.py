@@ -222,6 +222,20 @@ def test_place_that_nobody_uses_is_closed() -> None:
         assert request(anew).startswith("HTTP/1.1 200 ")
 
 
+def test_place_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A desk that the environment of the process names is closed neither after a day nor for others."""
+    monkeypatch.setattr("airflow_ephemeral_secrets.live.endpoint.MOST_PLACES", 2)
+    clock = FakeClock()
+    with closing(Endpoint(clock)) as endpoint:
+        desk = endpoint.desk("desk", Desk, stays=True)
+        endpoint.route("old", Echo)
+        clock.advance(UNUSED * 2)
+        route = [endpoint.route(f"new {number}", Echo) for number in range(3)][-1]
+
+        assert endpoint.desk("desk", Desk, stays=True) == desk
+        assert request(route, target=desk.url.removeprefix(route.url), capability="").startswith("HTTP/1.1 200 ")
+
+
 def test_places_are_bounded(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are too many places, the one that was used least recently goes."""
     monkeypatch.setattr("airflow_ephemeral_secrets.live.endpoint.MOST_PLACES", 2)

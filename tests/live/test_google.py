@@ -24,8 +24,8 @@ FOR = 11
 """Seconds, in which a token of the issuer dies three times."""
 
 
-class Storage:
-    """Google Cloud Storage, with one object that comes late."""
+class Apis:
+    """Google's APIs over HTTP: storage, with one object that comes late, and databases."""
 
     def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer
@@ -36,7 +36,7 @@ class Storage:
         if not self._issuer.judge(request.headers["Authorization"].removeprefix("Bearer ")):
             peer.send(answer({"error": {"code": 401, "message": "Invalid Credentials"}}, status=401))
         elif "late-object" not in request.target:
-            peer.send(answer({"kind": "storage#objects", "items": [{"name": "an-object"}]}))
+            peer.send(answer({"kind": "storage#objects", "items": [{"name": "an-object"}], "name": "an-instance"}))
         elif time.monotonic() - self._started < FOR:
             peer.send(answer({"error": {"code": 404}}, status=404))
         else:
@@ -84,7 +84,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     recipe = {"shape": "google_cloud_platform", "project": "acme-lake", "num_retries": 0, "live": True}
     with (
         Gateway(issuer) as gateway,
-        Rogue(Storage(issuer), tls=tls) as storage,
+        Rogue(Apis(issuer), tls=tls) as apis,
+        Rogue(Apis(issuer)) as api,
         secret_manager(issuer, trust.authority) as port,
         Rogue(lead_to(port)) as proxy,
     ):
@@ -94,12 +95,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
             sources={name: issuer.source(gateway, name) for name in ("short", "long")},
             home=home,
             FOR=str(FOR),
+            API=f"{api.url}/instances/i",
             GRPC_DEFAULT_SSL_ROOTS_FILE_PATH=trust.ca_file,
             grpc_proxy=proxy.url,
             ISSUER=gateway.url,
-            LEADS_TO=str(storage.port),
-            HTTP_PROXY="http://127.0.0.1:1",
-            NO_PROXY="internal.example.com",
+            LEADS_TO=str(apis.port),
             REQUESTS_CA_BUNDLE=trust.ca_file,
             SSL_CERT_FILE=trust.ca_file,
             TMPDIR=str(home / "tmp"),
@@ -108,10 +108,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 
 def test_hooks_outlive_their_tokens(ran: Ran) -> None:
-    """Hooks that were made once work through more than three lifetimes, over HTTP and gRPC, and no token was dead."""
+    """Hooks that were made once work through more than three lifetimes, however they ask, and no token was dead."""
     assert len(ran.seen["outlived"]) > 20
     assert [found for found in ran.seen["outlived"] if "error" in found] == []
-    assert {tuple(found) for found in ran.seen["outlived"]} == {("an-object",), ("a-secret",)}
+    assert {tuple(found) for found in ran.seen["outlived"]} == {("an-object",), ("a-secret",), ("an-instance",)}
     assert len(ran.issuer.used) > 3
 
 
@@ -121,8 +121,8 @@ def test_trigger_outlives_its_tokens(ran: Ran) -> None:
 
 
 def test_connection_is_read_once(ran: Ran) -> None:
-    """Two hooks and the trigger each ask for their connection once."""
-    assert ran.seen["reads"] == 3
+    """The hooks and the trigger each ask for their connection once."""
+    assert ran.seen["reads"] == 4
 
 
 def test_operator(ran: Ran) -> None:

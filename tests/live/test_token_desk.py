@@ -14,20 +14,22 @@ from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError
 from airflow_ephemeral_secrets.live.endpoint import Endpoint
 from airflow_ephemeral_secrets.live.supply import Supply
 from airflow_ephemeral_secrets.live.token_desk import TokenDesk
+from airflow_ephemeral_secrets.shapes.live import TokenFace
 from airflow_ephemeral_secrets.testing import FakeClock, FakeSource
 from tests.resolving import CALLER, resolver
 
+FACE = TokenFace()
 GRANT = {"grant_type": "client_credentials"}
 
 
 class Asking:
     """Ask a desk as clients do, each over its own connection."""
 
-    def __init__(self, source: FakeSource, clock: FakeClock, *, kept: bool = False) -> None:
+    def __init__(self, source: FakeSource, clock: FakeClock, face: TokenFace = FACE) -> None:
         self.endpoint = Endpoint()
         made = resolver(clock=clock, source=source)
         supply = Supply(made, made.config.connections.match("api"), "api", CALLER)
-        self.route = self.endpoint.desk("key", lambda capability: TokenDesk(capability, supply, clock, kept=kept))
+        self.route = self.endpoint.desk("key", lambda capability: TokenDesk(face, capability, supply, clock))
         self.client = requests.Session()
         self.client.trust_env = False
 
@@ -166,7 +168,7 @@ def test_new_clients_get_what_is_there(ask: Asking, source: FakeSource, clock: F
 
 def test_token_that_is_kept_by_the_process(source: FakeSource, clock: FakeClock) -> None:
     """Where one client keeps the token for all of the process, whoever asks again early had it rejected."""
-    ask = Asking(source, clock, kept=True)
+    ask = Asking(source, clock, TokenFace(kept=True))
     try:
         first = [ask(other=True).json()["access_token"] for _ in range(2)]
         clock.advance(60)

@@ -73,7 +73,7 @@ def seen(request: pytest.FixtureRequest, runs: dict[str, Run]) -> Run:
 
 def test_outlives_its_keys(seen: Run) -> None:
     """A hook and a trigger work through three lifetimes on what they looked up once, and no request is refused."""
-    assert len(seen.told["poked"]) > 20
+    assert set(seen.told["poked"]) == {False}
     assert seen.told["waited"] == ["success"]
     assert seen.told["lookups"] == 2
     assert len(set(seen.cloud.used)) > LIFETIMES

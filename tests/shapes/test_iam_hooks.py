@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import pytest
 
+from airflow_ephemeral_secrets.credential import AwsCredential
 from tests.live.gateways import Gateway
-from tests.live.sessions import ENVIRONMENT, REGION, Sessions
+from tests.live.sessions import ENVIRONMENT, REGION, WORKER, Sessions
 from tests.live.test_kubernetes_hooks import issuer
 from tests.peers import installed
 from tests.peers.postgresql import USER, PostgreSql
@@ -47,11 +48,14 @@ class Tokens:
             return False
         key_id = query["X-Amz-Credential"].partition("/")[0]
         self.of.append(key_id)
-        genuine = query["X-Amz-Security-Token"] == self._cloud.issued[key_id].session_token
+        genuine = query["X-Amz-Security-Token"] == self._keys(key_id).session_token
         return genuine and query["DBUser"] == "reader" and key_id not in self._cloud.dead()
 
     def _secret_of(self, key_id: str) -> str:
-        return self._cloud.issued[key_id].secret_access_key
+        return self._keys(key_id).secret_access_key
+
+    def _keys(self, key_id: str) -> AwsCredential:
+        return WORKER if key_id == WORKER.access_key_id else self._cloud.issued[key_id]
 
 
 class OfEntra:
@@ -112,10 +116,10 @@ def ran(postgresql: PostgreSql, tmp_path_factory: pytest.TempPathFactory) -> Ran
             work(
                 "iam",
                 {
-                    "lake": {"source": "cloud", "shape": "aws", "region": REGION},
-                    "lake_live": {"source": "cloud", "shape": "aws", "region": REGION, "live": True},
+                    "lake": {"source": "cloud", "shape": "aws", "region": REGION, "live": True},
+                    "lake_static": {"source": "worker", "shape": "aws", "region": REGION},
                     "shop": {**shop, "extra": {"sslmode": "verify-full", "sslrootcert": trust.ca_file}},
-                    "shop_live": {**shop, "aws_conn_id": "lake_live"},
+                    "shop_static": {**shop, "source": "worker", "aws_conn_id": "lake_static"},
                     "entra": {**entra, "shape": "azure", "extra": {"use_azure_identity_object": True}},
                     "shop_entra": {
                         **{name: value for name, value in shop.items() if name != "aws_conn_id"},
@@ -134,6 +138,7 @@ def ran(postgresql: PostgreSql, tmp_path_factory: pytest.TempPathFactory) -> Ran
                 home=tmp_path_factory.mktemp("worker"),
                 sources={
                     "cloud": cloud.source(sts.url),
+                    "worker": {"kind": "aws_session", "region": REGION},
                     "entra": {
                         "kind": "oauth2",
                         "token_url": f"{tokens.url}/token",
@@ -141,6 +146,7 @@ def ran(postgresql: PostgreSql, tmp_path_factory: pytest.TempPathFactory) -> Ran
                         "client_auth": "none",
                     },
                 },
+                AIRFLOW__AWS__SESSION_FACTORY="airflow_ephemeral_secrets.aws_session.SessionFactory",
                 SECONDS=str(LIFETIMES * cloud.lives + 1),
                 PYTHONPATH=os.pathsep.join([str(installed.ROOT), str(packages)]),
                 LIBMYSQL_ENABLE_CLEARTEXT_PLUGIN="1",
@@ -168,9 +174,9 @@ def test_hooks_ask_for_the_keys_each_time(ran: Ran) -> None:
     assert lookups["lake"] == 2 * len(ran.told["found"])
 
 
-def test_live_keys_do_as_well(ran: Ran) -> None:
-    """The connection of AWS may be live, though it is looked up for each token anyway."""
-    assert ran.told["live"] == ["reader"]
+def test_static_keys_do_as_well(ran: Ran) -> None:
+    """The connection of AWS need not be live: it is looked up for each token."""
+    assert ran.told["static"] == ["reader"]
     assert ran.told["operator"] == [["reader"]]
 
 

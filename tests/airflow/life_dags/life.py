@@ -1,7 +1,7 @@
 """
 Work that outlives its tokens several times, with one lookup each: in a task, and in the triggerer.
 
-``LIFE`` says which rows of the table run, and for how many seconds a task works.
+``LIFE`` says which rows of the table run in which Dag, and for how many seconds a task works.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow.providers.http.sensors.http import HttpSensor
 from airflow.sdk import dag, task
 from airflow.sdk.bases.operator import BaseOperator
 
-ROWS, SECONDS = json.loads(os.environ["LIFE"])
+DAGS, SECONDS = json.loads(os.environ["LIFE"])
 PAUSE = 0.1
 BUCKET = "a-bucket"
 
@@ -66,10 +66,10 @@ WORK = {"http": (http, http_sensor), "http_sigv4": (http, http_sensor), "aws": (
 """By the name of a row, which is its conn_id: what looks up once and gives work; what is deferred."""
 
 
-def living(dag_id: str) -> None:
+def living(dag_id: str, rows: list[str]) -> None:
     @dag(dag_id=dag_id, schedule="@once")
     def life() -> None:
-        for row in ROWS:
+        for row in rows:
             look_up, sensor = WORK[row]
             place = f"{dag_id}/{row}"
 
@@ -87,5 +87,5 @@ def living(dag_id: str) -> None:
     life()
 
 
-living("one")
-living("other")
+for dag_id, rows in DAGS.items():
+    living(dag_id, rows)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from typing import Any
 
 import requests
+from airflow.providers.google.cloud.hooks.cloud_sql import CloudSQLHook
 from airflow.providers.google.cloud.hooks.gcs import GCSHook
 from airflow.providers.google.cloud.hooks.secret_manager import GoogleCloudSecretManagerHook
 from airflow.providers.google.cloud.operators.gcs import GCSListObjectsOperator
@@ -21,12 +23,14 @@ PAUSE = 0.2
 
 
 def outlive() -> list[Any]:
-    """Use two hooks, one over HTTP and one over gRPC, until their tokens have died three times."""
+    """Use hooks until their tokens have died three times: over HTTP, over gRPC, and by discovery, with httplib2."""
     storage, secrets = GCSHook(gcp_conn_id="lake"), GoogleCloudSecretManagerHook(gcp_conn_id="lake")
+    discovered = CloudSQLHook(api_version="v1", gcp_conn_id="lake")._authorize()
     end, found = time.monotonic() + float(os.environ["FOR"]), []
     while time.monotonic() < end:
         found.append(attempt(lambda: storage.list("a-bucket")))
         found.append(attempt(lambda: [secrets.access_secret(secret_id="s").name]))
+        found.append(attempt(lambda: [json.loads(discovered.request(os.environ["API"])[1])["name"]]))
         time.sleep(PAUSE)
     return found
 

@@ -43,6 +43,6 @@ tell(
     found_by_entra=found_by_entra,
     lookups=lookups,
     operator=execute(SQLExecuteQueryOperator(task_id="t", conn_id="shop", sql="SELECT current_user")),
-    live=attempt(lambda: PostgresHook("shop_live").get_first("SELECT current_user")),
+    static=attempt(lambda: PostgresHook("shop_static").get_first("SELECT current_user")),
     refused=attempt(lambda: PostgresHook("shop_of_another").get_first("SELECT 1")),
 )

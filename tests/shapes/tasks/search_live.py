@@ -13,13 +13,14 @@ from airflow.providers.opensearch.operators.opensearch import OpenSearchQueryOpe
 from tests.shapes.tasks.asking import asked, attempt, execute, tell
 
 QUERY = {"query": {"match_all": {}}}
+LEAST = 12
 UNTIL = time.monotonic() + float(os.environ["SECONDS"])
 
 
 def again_and_again() -> list[Any]:
     hook = OpenSearchHook("orders", log_query=True)
     found = []
-    while time.monotonic() < UNTIL:
+    while time.monotonic() < UNTIL or len(found) < LEAST:
         found.append(attempt(lambda: hook.search(QUERY, "a b+c,\u1234*", q="x y", routing="\u00fc/+")["hits"]))
         found.append(attempt(lambda: hook.index({"n": 1}, "i", 1)["hits"]))
         time.sleep(0.1)
