@@ -15,6 +15,7 @@ import pytest
 
 from airflow_ephemeral_secrets.demo.leaks import Search
 from airflow_ephemeral_secrets.gateway.newman import NOT_A_PLACE, Newman, NewmanError, Run
+from airflow_ephemeral_secrets.gateway.report import Report
 from tests.gateway.collections import BREAKS, HOLDS, bearer, collection, echo, request
 from tests.peers.installed import node, npm
 from tests.peers.rogue import Rogue, drip, hang, reply, response
@@ -179,6 +180,16 @@ def test_no_auth_is_respected(newman: Newman, api: Rogue) -> None:
     content = collection(request("refused", "{{orders_host}}/orders", auth={"type": "noauth"}))
     run(newman, document(content, api.url, hosts=[host(api.url, headers=[["X-Sub", "key-1"]])]))
     assert api.requests[0].headers["X-Sub"] is None
+
+
+def test_no_failure_is_lost(newman: Newman, api: Rogue) -> None:
+    """Of very many assertions the first are told, and of the others how many failed."""
+    test = "for (let n = 0; n < 150; n++) pm.test(`test ${n}`, () => pm.expect(n % 2).to.equal(0));"
+    (told,) = run(newman, document(collection(request("many", "{{orders_host}}/x", test)), api.url))
+    assert (len(told["assertions"]), told["left_out"], told["failures_left_out"]) == (100, 50, 25)
+    report = Report("orders")
+    report.add(told)
+    assert str(report.complaint()).startswith("collection orders: 75 failed: many: test 1; many: test 3; ")
 
 
 @pytest.mark.parametrize(
