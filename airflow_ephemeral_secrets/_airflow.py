@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
-from airflow_ephemeral_secrets.caller import Caller, Process
+from airflow_ephemeral_secrets import _settings
+from airflow_ephemeral_secrets.caller import Caller, Process, run_type
 from airflow_ephemeral_secrets.masking import Masks, compact
 
+TELLING = 0.5
 _compacted: dict[str, str] = {}
+_patterns = threading.Lock()
+
+
+def _forked() -> None:
+    global _patterns  # noqa: PLW0603  # another thread of the parent may have held the old one while it forked
+    _patterns = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def home() -> str:
@@ -23,65 +34,10 @@ def home() -> str:
 
 def remote_log_conn_id() -> str | None:
     """Find the connection of remote logging, where it is switched on."""
-    from airflow.sdk.configuration import conf
-
+    conf = _settings.load()
     if not conf.getboolean("logging", "remote_logging", fallback=False):
         return None
     return conf.get("logging", "remote_log_conn_id", fallback=None) or None
-
-
-class Setting(NamedTuple):
-    """
-    A secrets backend as Airflow's settings name it.
-
-    :param section: ``workers`` or ``secrets``
-    :param path: the class
-    :param kwargs: what it is built with; empty where they could not be parsed
-    :param faulty: whether they could not
-    """
-
-    section: str
-    path: str
-    kwargs: Mapping[str, Any]
-    faulty: bool
-
-    @property
-    def ours(self) -> bool:
-        return self.path.startswith("airflow_ephemeral_secrets.")
-
-
-def option(section: str, key: str) -> str | None:
-    """Read one of Airflow's settings."""
-    from airflow.sdk.configuration import conf
-
-    value: str | None = conf.get(section, key, fallback=None)
-    return value
-
-
-def server_setting() -> Setting | None:
-    """Read ``[secrets] backend``."""
-    return _setting("secrets", "backend", "backend_kwargs")
-
-
-def worker_setting() -> Setting | None:
-    """Read ``[workers] secrets_backend``, or what a worker uses where it is not set."""
-    return _setting("workers", "secrets_backend", "secrets_backend_kwargs") or server_setting()
-
-
-def _setting(section: str, key: str, kwargs_key: str) -> Setting | None:
-    from airflow.sdk.configuration import conf
-
-    path = conf.get(section, key, fallback=None)
-    if not path:
-        return None
-    try:
-        kwargs = json.loads(conf.get(section, kwargs_key, fallback=None) or "{}")
-    except ValueError:
-        kwargs = None
-    faulty = not isinstance(kwargs, dict)
-    prefix = f"AIRFLOW__{section}__{kwargs_key.removesuffix('s')}__".upper()
-    overrides = {name[len(prefix) :].lower(): value for name, value in os.environ.items() if name.startswith(prefix)}
-    return Setting(section, path, {**({} if faulty else kwargs), **overrides}, faulty)
 
 
 def mask(masks: Masks) -> None:
@@ -116,12 +72,49 @@ def redact(value: Any) -> Any:
     return masked(value)
 
 
+def mask_aside(masks: Masks) -> None:
+    """
+    Do the same from a thread of ours that nobody waits for: here at once, and in the supervisor if that is safe.
+
+    It waits half a second at most: the event loop that passes the message on may itself be waiting for that thread.
+    """
+    comms, known = _comms(), _add_patterns(masks)
+    if known and not _takes_messages_aside(comms):
+        return
+
+    def tell() -> None:
+        with suppress(Exception):
+            if known:
+                comms.send(_message(masks))
+            else:
+                from airflow.sdk.log import mask_secret
+
+                mask_secret(list(masks.forms))
+
+    thread = threading.Thread(target=tell, name="airflow-ephemeral-mask", daemon=True)
+    thread.start()
+    thread.join(TELLING)
+
+
+def _takes_messages_aside(comms: Any) -> bool:
+    """
+    Say whether a message from another thread disturbs nobody.
+
+    The triggerer's link must have one reader of all answers. That of a task has a lock, and whoever finds it taken in
+    an event loop gets an error that ends the task; so there must be no loop that uses it.
+    """
+    if type(comms).__name__.startswith("Trigger"):
+        return hasattr(comms, "_pending")
+    return hasattr(comms, "_thread_lock") and getattr(comms, "_loop_thread_id", None) is None
+
+
 def unmask(texts: list[str]) -> None:
     """Take the patterns of dead secrets out of the masker of this process."""
     masker = _masker()
     if masker is not None:
-        masker.patterns.difference_update(map(re.escape, texts))
-        _compile(masker)
+        with _patterns:
+            masker.patterns.difference_update(map(re.escape, texts))
+            _compile(masker)
 
 
 def _add_patterns(masks: Masks) -> bool:
@@ -134,9 +127,10 @@ def _add_patterns(masks: Masks) -> bool:
     if masker is None:
         return False
     long_enough = [text for text in (*masks.forms, *masks.also) if len(text) >= masker.min_length_to_mask]
-    _compacted.update((re.escape(text), compact(text)) for text in long_enough)
-    masker.patterns.update(map(re.escape, long_enough))
-    _compile(masker)
+    with _patterns:
+        _compacted.update((re.escape(text), compact(text)) for text in long_enough)
+        masker.patterns.update(map(re.escape, long_enough))
+        _compile(masker)
     return True
 
 
@@ -236,14 +230,17 @@ def caller(team_name: str | None = None) -> Caller:
             value = getattr(instance, name, None)
         return value if value is not None else environ.get(variable)
 
+    run_id = _text(fact("run_id", "AIRFLOW_CTX_DAG_RUN_ID"))
     return Caller(
         process=kind,
         dag_id=_text(fact("dag_id", "AIRFLOW_CTX_DAG_ID")),
         task_id=_text(fact("task_id", "AIRFLOW_CTX_TASK_ID")),
-        run_id=_text(fact("run_id", "AIRFLOW_CTX_DAG_RUN_ID")),
+        run_id=run_id,
         try_number=_number(fact("try_number", "AIRFLOW_CTX_TRY_NUMBER")),
         map_index=_number(fact("map_index", "AIRFLOW_CTX_MAP_INDEX")),
-        team=team_name or _team(),
+        team=team_name or _of_context("dag_run", "team_name") or _text(environ.get("AIRFLOW_CTX_TEAM_NAME")),
+        run_type=_of_context("dag_run", "run_type") or run_type(run_id),
+        owner=_of_context("task", "owner") or _text(environ.get("AIRFLOW_CTX_DAG_OWNER")),
         proven=("team",) if team_name else (),
     )
 
@@ -269,14 +266,14 @@ def _task_instance() -> Any:
     return context.get("ti") if context else None
 
 
-def _team() -> str | None:
+def _of_context(thing: str, attribute: str) -> str | None:
+    """Read an attribute of something in the task's context, which exists while the task's own code runs."""
     context = _current_context()
-    run = context.get("dag_run") if context else None
-    return _text(getattr(run, "team_name", None) or os.environ.get("AIRFLOW_CTX_TEAM_NAME"))
+    return _text(getattr(context.get(thing), attribute, None)) if context else None
 
 
 def _text(value: Any) -> str | None:
-    return str(value) if value not in (None, "") else None
+    return str(getattr(value, "value", value)) if value not in (None, "") else None
 
 
 def _number(value: Any) -> int | None:

@@ -1,77 +1,62 @@
-"""What happened to every request: one JSON line each, to a logger and to a file. It never sees a secret field."""
+"""What happened to every request: one JSON line each, to a logger and wherever else. It never sees a secret field."""
 
 from __future__ import annotations
 
 import logging
 import os
-import socket
-import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Protocol
 
-import msgspec
-
+from airflow_ephemeral_secrets.audit_line import AuditEvent, encoded, here, moment, of_credential, of_error, of_lease
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import Clock, Instant
-from airflow_ephemeral_secrets.credential import AwsCredential, Credential
-from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError, MintError
+from airflow_ephemeral_secrets.credential import Credential
+from airflow_ephemeral_secrets.errors import AccessDenied, SourceRefused, SourceUnavailable
 from airflow_ephemeral_secrets.leases.cache import Held
-from airflow_ephemeral_secrets.leases.lease import Lease, lease_id
+from airflow_ephemeral_secrets.leases.lease import lease_id
 from airflow_ephemeral_secrets.recipe import Recipe
+from airflow_ephemeral_secrets.telemetry import SILENT, SPAN, Telemetry
 
 log = logging.getLogger("airflow_ephemeral_secrets.audit")
-_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
-class AuditEvent:
-    """
-    One lookup, on its way to a line.
+class Sink(Protocol):
+    """Where lines go; ``what`` names it in messages."""
 
-    :param caller: who asks
-    :param name: the conn_id or variable asked for
-    :param recipe: what owns it
-    """
+    what: str
 
-    def __init__(self, caller: Caller, name: str, recipe: Recipe) -> None:
-        self.caller = caller
-        self.name = name
-        self.recipe = recipe
-        self.held: Held | None = None
+    def write(self, line: bytes) -> None:
+        """
+        Take one line, at once.
 
-    def granted(self, held: Held) -> None:
-        """Note which lease answered."""
-        self.held = held
-
-    def facts(self) -> dict[str, Any]:
-        """List what is known before anything is decided."""
-        return {
-            "conn_id": self.name,
-            "recipe": self.recipe.pattern,
-            "source": self.recipe.source_name,
-            "kind": self.recipe.source.kind,
-            "caller": self.caller,
-        }
+        :raises OSError: when the line is lost
+        """
 
 
 class Audit:
     """
     Write events.
 
-    Mints, refusals and failures are logged at INFO, lookups that a cache answered at DEBUG. A file that cannot be
-    written costs its lines and one warning, never a lookup.
+    Mints, refusals and failures are logged at INFO, lookups that a cache answered at DEBUG. A sink that does not take
+    a line costs that line, never a lookup: the first loss is a warning, and the next line that goes through says how
+    many before it were lost.
 
     :param clock: dates and times events
-    :param path: the file, created 0600
+    :param open_sinks: opens, at the first line, whatever else lines go to
+    :param telemetry: counts and times them
     """
 
-    def __init__(self, clock: Clock, path: str | None) -> None:
+    def __init__(
+        self, clock: Clock, open_sinks: Callable[[], Sequence[Sink]] = tuple, telemetry: Telemetry = SILENT
+    ) -> None:
         self._clock = clock
-        self._path = path
+        self._open_sinks = open_sinks
+        self._telemetry = telemetry
+        self._opened: Sequence[Sink] | None = None
         self._mutex = threading.Lock()
-        self._warned = False
+        self._lost = 0
 
     @contextmanager
     def request(self, caller: Caller, name: str, recipe: Recipe) -> Iterator[AuditEvent]:
@@ -80,99 +65,97 @@ class Audit:
         start = self._clock.now()
         try:
             yield event
-        except EphemeralSecretsError as error:
-            outcome = "deny" if isinstance(error, AccessDenied) else "fail"
-            self._write("lookup", event, start, {"outcome": outcome, **_reasons(error)}, logging.INFO)
+        except Exception as error:
+            denied = isinstance(error, AccessDenied)
+            told = {"outcome": "deny" if denied else "fail", **of_error(error)}
+            self._telemetry.count("lookup.denied" if denied else "lookup.failed", event.tags())
+            self._write("lookup", event, start, lambda: told, logging.INFO)
             raise
-        if event.held and self._heard(logging.DEBUG):
-            told = {"outcome": "grant", "from": event.held.origin, **_lease(event.held.lease)}
-            self._write("lookup", event, start, told, logging.DEBUG)
+        if event.held:
+            self._granted(event, event.held, start)
+
+    def _granted(self, event: AuditEvent, held: Held, start: Instant) -> None:
+        lease, now, tags = held.lease, self._clock.now(), event.tags()
+        stale = {"stale": True} if held.origin != "minted" and lease.freshness(now) == "mandatory" else {}
+        self._telemetry.count(f"lookup.{held.origin}", tags)
+        self._telemetry.gauge("lease.seconds_to_expiry", lease.life - lease.age(now), tags)
+        if stale:
+            self._telemetry.count("lookup.stale", tags)
+        self._write(
+            "lookup",
+            event,
+            start,
+            lambda: {"outcome": "grant", "from": held.origin, **of_lease(lease), **event.stamp(), **stale},
+            logging.DEBUG,
+        )
 
     @contextmanager
     def mint(self, event: AuditEvent, start: Instant) -> Iterator[list[Credential]]:
-        """Audit one question to a source; the block puts the credential it got into the list."""
+        """Audit one mint; the block puts the credential it got into the list."""
         got: list[Credential] = []
-        try:
-            yield got
-        except EphemeralSecretsError as error:
-            self._write("mint", event, start, {"outcome": "fail", **_reasons(error)}, logging.INFO)
-            raise
-        told = {"outcome": "grant", "issued_at": _time(start.wall), **_credential(got[0]), "lease_id": lease_id(got[0])}
-        self._write("mint", event, start, told, logging.INFO)
+        tags = event.tags()
+        with self._telemetry.span(SPAN, tags) as note:
+            try:
+                yield got
+            except Exception as error:
+                told = {"outcome": "fail", **of_error(error), **event.stamp()}
+                note("code", told["code"])
+                self._telemetry.count(f"mint.{_class(error)}", tags)
+                self._write("mint", event, start, lambda: told, logging.INFO)
+                raise
+            told = {"outcome": "grant", "from": "minted", "issued_at": moment(start.wall), "lease_id": lease_id(got[0])}
+            note("lease_id", told["lease_id"] or "")
+            self._telemetry.count("mint.granted", tags)
+            self._write("mint", event, start, lambda: told | of_credential(got[0]) | event.stamp(), logging.INFO)
 
     def invalidated(self, lease_ids: Iterable[str]) -> None:
         """Note what was forgotten before its end."""
         for gone in lease_ids:
-            wall = self._clock.now().wall
-            self._line({"time": _time(wall), "event": "invalidation", "lease_id": gone, **_here()}, logging.INFO)
+            now = moment(self._clock.now().wall)
+            self._line({"time": now, "event": "invalidation", "lease_id": gone, **here()}, logging.INFO)
 
-    def _heard(self, level: int) -> bool:
-        return self._path is not None or log.isEnabledFor(level)
-
-    def _write(self, kind: str, event: AuditEvent, start: Instant, told: dict[str, Any], level: int) -> None:
-        if not self._heard(level):
-            return
+    def _write(
+        self, kind: str, event: AuditEvent, start: Instant, tell: Callable[[], Mapping[str, Any]], level: int
+    ) -> None:
         now = self._clock.now()
         took = round((now.boot - start.boot) * 1000, 3)
-        self._line(
-            {"time": _time(now.wall), "event": kind, **event.facts(), **told, "duration_ms": took, **_here()}, level
-        )
+        self._telemetry.time(f"{kind}.duration", took, event.tags())
+        if self._sinks() or log.isEnabledFor(level):
+            when = {"time": moment(now.wall), "event": kind, "duration_ms": took}
+            self._line({**when, **event.facts(), **tell(), **here()}, level)
 
-    def _line(self, facts: dict[str, Any], level: int) -> None:
-        line = _encode(facts)
-        log.log(level, "%s", line.decode())
-        if self._path:
-            self._append(line + b"\n")
+    def _line(self, facts: Mapping[str, Any], level: int) -> None:
+        lost = self._lost
+        line = encoded({**facts, "lines_lost": lost} if lost else facts)
+        if log.isEnabledFor(level):
+            log.log(level, "%s", line.decode())
+        refused = [sink for sink in self._sinks() if not self._send(sink, line)]
+        if lost and not refused:
+            with self._mutex:
+                self._lost -= lost
+            logging.getLogger(__name__).warning("audit lines are taken again; %d were lost", lost)
 
-    def _append(self, line: bytes) -> None:
-        """Append one whole line by one write, which the kernel does not mix with others."""
-        assert self._path
+    def _sinks(self) -> Sequence[Sink]:
+        if self._opened is None:
+            with self._mutex:
+                self._opened = self._open_sinks()
+        return self._opened
+
+    def _send(self, sink: Sink, line: bytes) -> bool:
         try:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-            descriptor = os.open(self._path, flags, 0o600)
-            try:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise OSError("not a regular file")
-                os.write(descriptor, line)
-            finally:
-                os.close(descriptor)
+            sink.write(line)
         except OSError as error:
             with self._mutex:
-                warn, self._warned = not self._warned, True
-            if warn:
+                first, self._lost = not self._lost, self._lost + 1
+            self._telemetry.count("audit.lost", {})
+            if first:
                 reason = os.strerror(error.errno).lower() if error.errno else error
-                logging.getLogger(__name__).warning("audit file %s: %s; its lines are lost", self._path, reason)
+                logging.getLogger(__name__).warning("%s: %s; its lines are lost", sink.what, reason)
+            return False
+        return True
 
 
-def _here() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid()}
-
-
-def _time(wall: float) -> str:
-    return datetime.fromtimestamp(wall, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _lease(lease: Lease) -> dict[str, Any]:
-    return {
-        "lease_id": lease.lease_id,
-        "issued_at": _time(lease.issued_wall),
-        **_credential(lease.credential),
-        "expires_at": _time(lease.expires_at),
-    }
-
-
-def _credential(credential: Credential) -> dict[str, Any]:
-    told: dict[str, Any] = {"principal": credential.principal, "request_id": credential.request_id}
-    if credential.expires_at is not None:
-        told["expires_at"] = _time(credential.expires_at)
-    if isinstance(credential, AwsCredential):
-        told["access_key_id"] = credential.access_key_id
-    return told
-
-
-def _reasons(error: EphemeralSecretsError) -> dict[str, Any]:
-    return {
-        "code": error.code,
-        "reason": str(error),
-        "request_id": error.request_id if isinstance(error, MintError) else None,
-    }
+def _class(error: Exception) -> str:
+    if isinstance(error, SourceUnavailable):
+        return "unavailable"
+    return "refused" if isinstance(error, SourceRefused) else "failed"

@@ -15,6 +15,7 @@ from airflow.sdk.bases.secrets_backend import BaseSecretsBackend
 from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
 
 from airflow_ephemeral_secrets import _airflow
+from airflow_ephemeral_secrets._telemetry import AirflowTelemetry
 from airflow_ephemeral_secrets.errors import EphemeralSecretsError, MintError, SourceFailed
 from airflow_ephemeral_secrets.installation import Installation, installation
 from airflow_ephemeral_secrets.masking import Masker, Masks
@@ -26,6 +27,11 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 _masker = Masker(_airflow.mask, _airflow.unmask)
 _told: set[tuple[int, str]] = set()
+
+
+def _mask_aside(masks: Masks) -> None:
+    """Mask what a live connection uses and no lookup shows."""
+    _masker.mask(masks, _airflow.mask_aside)
 
 
 class CredentialNotGranted(AirflowSecretsBackendAccessDenied):
@@ -57,7 +63,9 @@ class EphemeralSecretsBackend(BaseSecretsBackend):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__()
-        self._installation = installation(kwargs, _airflow.home(), _airflow.remote_log_conn_id)
+        self._installation = installation(
+            kwargs, _airflow.home(), _airflow.remote_log_conn_id, AirflowTelemetry(), _mask_aside
+        )
         with suppress(Exception):
             _airflow.mask_component_log()
         if self._installation.error:

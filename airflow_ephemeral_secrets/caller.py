@@ -35,6 +35,9 @@ Template = Annotated[
     ),
 ]
 
+RUN_TYPES = ("scheduled", "manual", "backfill", "asset_triggered", "asset_materialization", "operator_triggered")
+"""What Airflow calls the ways a Dag run comes to be; its run ids begin with them."""
+
 _PLACEHOLDER = re.compile(r"\{(dag_id|task_id|run_id|team)\}")
 _SAFE = re.compile(r"[A-Za-z0-9_+=,.@:-]{1,250}")
 
@@ -47,6 +50,8 @@ class Caller(Struct, frozen=True, kw_only=True):
 
     :param process: what kind of process asks
     :param team: the team Airflow names
+    :param run_type: one of ``RUN_TYPES``, by the Dag run or else by how its id begins
+    :param owner: of the task; several are separated by commas
     :param proven: names of the facts that Airflow itself vouches for
     """
 
@@ -57,6 +62,8 @@ class Caller(Struct, frozen=True, kw_only=True):
     try_number: int | None = None
     map_index: int | None = None
     team: str | None = None
+    run_type: str | None = None
+    owner: str | None = None
     proven: tuple[str, ...] = ()
 
     def fact(self, name: str) -> str:
@@ -106,3 +113,18 @@ class Caller(Struct, frozen=True, kw_only=True):
     def stamp(self, attribution: Attribution) -> Mapping[str, str]:
         """List the facts that a credential of this attribution names; ``unknown`` where the caller lacks one."""
         return {name: getattr(self, name) or "unknown" for name in STAMPED[attribution]}
+
+
+def run_type(run_id: str | None) -> str | None:
+    """Tell the type of a Dag run by its id; None where its id was chosen by a person."""
+    prefix, separator, _ = (run_id or "").partition("__")
+    return prefix if separator and prefix in RUN_TYPES else None
+
+
+def stamp_id(stamp: Mapping[str, str]) -> str | None:
+    """
+    Name a stamp in 32 hex digits, where its facts are too long or of the wrong characters; None for nobody's.
+
+    It is a hash of the facts and nothing else, so that an audit line and a provider's log can be joined.
+    """
+    return sha256(msgspec.json.encode(dict(stamp), order="deterministic")).hexdigest()[:32] if stamp else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -21,7 +21,30 @@ from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKin
 
 INLINE = "inline config"
 BASES: Mapping[str, type[Struct]] = {"secrets": SecretReference, "sources": Source, "connections": Shape}
-SECTIONS = ("version", "secrets", "sources", "connections", "variables", "audit", "store", "network", "parse")
+SECTIONS = ("version", "secrets", "sources", "connections", "variables", "audit", "store", "network", "parse", "policy")
+
+
+Facility = Literal[
+    "auth", "authpriv", "daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"
+]
+
+
+class SyslogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Where syslog is.
+
+    :param address: the path of its socket, or ``IP:port`` for UDP
+    :param facility: what the lines are filed under
+    """
+
+    address: Annotated[
+        str,
+        Meta(
+            pattern=r"^(/[^\x00\n]{1,100}|([0-9.]{7,15}|\[[0-9a-fA-F:]{2,39}\]):[0-9]{1,5})(?!\n)$",
+            description="the path of a socket, or IP:port",
+        ),
+    ] = "/dev/log"
+    facility: Facility = "authpriv"
 
 
 class AuditSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,9 +52,14 @@ class AuditSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Where the audit goes, beside the Python logger ``airflow_ephemeral_secrets.audit``.
 
     :param file: gets one JSON line per event
+    :param syslog: gets them too, as datagrams
+    :param otel: hand them to OpenTelemetry's logs as well: those of the process, or an OTLP collector that the usual
+        ``OTEL_EXPORTER_OTLP_*`` variables name
     """
 
     file: AbsolutePath | None = None
+    syslog: SyslogSettings | None = None
+    otel: bool = False
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +82,18 @@ class ParseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     mint: bool = False
 
 
+class PolicySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    What every recipe demands of a caller, beside its own ``allow``.
+
+    :param deny_unknown_caller: refuse whoever has no Dag: scripts, callbacks of a Dag, Dag parsing
+    :param require_team: refuse whoever has no team
+    """
+
+    deny_unknown_caller: bool = False
+    require_team: bool = False
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """
     A configuration without problems.
@@ -70,6 +110,7 @@ class Config(Struct, frozen=True, kw_only=True):
     store: StoreSettings = StoreSettings()
     network: Network = Network()
     parse: ParseSettings = ParseSettings()
+    policy: PolicySettings = PolicySettings()
 
 
 class Owned(Struct, frozen=True):
@@ -162,6 +203,7 @@ def _config(raw: Any, where: str, problems: Problems) -> Config | None:
             ("store", StoreSettings),
             ("network", Network),
             ("parse", ParseSettings),
+            ("policy", PolicySettings),
         )
         if raw.get(name) is not None
     }
@@ -215,10 +257,23 @@ def _kinds(
         except NotAKind as error:
             problems.add(f"{path}.{tag}", str(error))
             continue
-        value = struct(cls, entry, path, problems, ignore=(tag,))
+        live = _misplaced_live(cls, kind, entry, f"{path}.live", problems)
+        value = struct(cls, entry, path, problems, ignore=(tag, "live") if live else (tag,))
         if value is not None:
             found[name] = value
     return found
+
+
+def _misplaced_live(cls: type[Struct], kind: str, entry: Mapping[str, Any], path: str, problems: Problems) -> bool:
+    """Explain the key ``live`` on a shape that does not have it; say whether it was there."""
+    if not issubclass(cls, Shape) or "live" not in entry or "live" in cls.__struct_fields__:
+        return False
+    if cls.has_live_form():
+        problems.add(path, f"shape {kind!r} is always live; leave it out")
+    else:
+        live = [name for name, place in SHAPES.items() if load(place).has_live_form()]
+        problems.add(path, f"shape {kind!r} has no live form: {cls.why_static}; those that have one: {', '.join(live)}")
+    return True
 
 
 def _variables(raw: Mapping[str, Any], problems: Problems) -> dict[str, VariableShape]:
@@ -276,7 +331,7 @@ def _recipe(
             problems.append(f"{path}.{problem}")
         _check_names(path, secret_names(shape), secrets, raw, problems)
     if shape.allow == Rule():
-        problems.add(f"{path}.allow", "names nobody; give dags, tasks or teams, or leave it out")
+        problems.add(f"{path}.allow", "names nobody; give dags, tasks, teams, run_types or owners, or leave it out")
     source = sources.get(shape.source)
     if source is None:
         return None

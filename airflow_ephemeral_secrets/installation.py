@@ -17,17 +17,20 @@ from typing import Any
 import msgspec
 
 from airflow_ephemeral_secrets import document
-from airflow_ephemeral_secrets.audit import Audit
+from airflow_ephemeral_secrets.audit import Audit, Sink
+from airflow_ephemeral_secrets.audit_file import AuditFile
 from airflow_ephemeral_secrets.caller import Caller
-from airflow_ephemeral_secrets.clock import SystemClock
-from airflow_ephemeral_secrets.config import EVERYTHING, INLINE, Config, Owned, from_document, owned
+from airflow_ephemeral_secrets.clock import Clock, SystemClock
+from airflow_ephemeral_secrets.config import EVERYTHING, INLINE, AuditSettings, Config, Owned, from_document, owned
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
 from airflow_ephemeral_secrets.leases.host import HostStore, open_host
+from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver, no_route
 from airflow_ephemeral_secrets.shapes.live import LiveFace, Route
+from airflow_ephemeral_secrets.telemetry import SILENT, Telemetry
 
 KWARGS = ("config_file", "config")
 NO_KWARGS = "no kwargs arrived: backend_kwargs is missing or is not JSON; give config_file or config"
@@ -40,12 +43,23 @@ class Installation:
     :param kwargs: of the backend
     :param home: ``AIRFLOW_HOME``: relative paths start there, and its leases are its own
     :param remote_log_conn_id: finds the connection of remote logging
+    :param telemetry: counts and traces
+    :param mask: hides what live connections use, in a thread that nobody waits for
     """
 
-    def __init__(self, kwargs: Mapping[str, Any], home: str, remote_log_conn_id: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        kwargs: Mapping[str, Any],
+        home: str,
+        remote_log_conn_id: Callable[[], str | None],
+        telemetry: Telemetry = SILENT,
+        mask: Callable[[Masks], None] = lambda _: None,
+    ) -> None:
         self._kwargs = kwargs
         self._home = home
         self._remote_log_conn_id = remote_log_conn_id
+        self._telemetry = telemetry
+        self._mask = mask
         self._mutex = threading.RLock()
         self._resolver: Resolver | None = None
         self._trusted = False
@@ -150,12 +164,29 @@ class Installation:
         clock = SystemClock()
         return Resolver(
             config,
-            Policy(parse_mint=config.parse.mint, remote_log_conn_id=self._remote_log_conn_id()),
+            Policy(
+                parse_mint=config.parse.mint,
+                deny_unknown_caller=config.policy.deny_unknown_caller,
+                require_team=config.policy.require_team,
+                remote_log_conn_id=self._remote_log_conn_id(),
+            ),
             LeaseCache(clock, SystemRandom(), self.open_store if shared else lambda: None),
-            Audit(clock, config.audit.file),
+            Audit(clock, lambda: _open_sinks(config.audit, clock), self._telemetry),
             clock,
             _open_route if shared else no_route,
+            self._mask,
         )
+
+
+def _open_sinks(settings: AuditSettings, clock: Clock) -> list[Sink]:
+    """Open what audit lines go to; what it takes is loaded where it is configured, and nowhere else."""
+    sinks: list[Sink] = [AuditFile(settings.file, clock)] if settings.file else []
+    if settings.syslog or settings.otel:
+        from airflow_ephemeral_secrets.audit_export import OpenTelemetry, Syslog
+
+        sinks += [Syslog(settings.syslog.address, settings.syslog.facility)] if settings.syslog else []
+        sinks += [OpenTelemetry()] if settings.otel else []
+    return sinks
 
 
 def _open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: LiveFace) -> Route:
@@ -169,7 +200,13 @@ _installations: dict[bytes, Installation] = {}
 _mutex = threading.Lock()
 
 
-def installation(kwargs: Mapping[str, Any], home: str, remote_log_conn_id: Callable[[], str | None]) -> Installation:
+def installation(
+    kwargs: Mapping[str, Any],
+    home: str,
+    remote_log_conn_id: Callable[[], str | None],
+    telemetry: Telemetry = SILENT,
+    mask: Callable[[Masks], None] = lambda _: None,
+) -> Installation:
     """
     Find what this process holds for some kwargs, or load it.
 
@@ -178,7 +215,7 @@ def installation(kwargs: Mapping[str, Any], home: str, remote_log_conn_id: Calla
     key = msgspec.json.encode([home, kwargs], order="deterministic", enc_hook=repr) if kwargs else home.encode()
     with _mutex:
         if key not in _installations:
-            _installations[key] = Installation(kwargs, home, remote_log_conn_id)
+            _installations[key] = Installation(kwargs, home, remote_log_conn_id, telemetry, mask)
         return _installations[key]
 
 

@@ -139,8 +139,12 @@ class Masker:
         if gone := [text for text in gone if text not in kept]:
             self._forget(gone)
 
-    def mask(self, masks: Masks) -> None:
-        """Register a set, unless it is."""
+    def mask(self, masks: Masks, register: Callable[[Masks], None] | None = None) -> None:
+        """
+        Register a set, unless it is.
+
+        :param register: another way to Airflow's masker, for a thread that may not take the usual one
+        """
         if not self.known(masks.forms):
-            self._register(masks)
+            (register or self._register)(masks)
             self.remember(masks)

@@ -47,16 +47,16 @@ def reject(lease_ids: Collection[str]) -> Rejection:
     return Rejection(tuple(forgotten), tuple(young), ended)
 
 
-def leases_of(headers: Mapping[str, str]) -> tuple[str, ...]:
+def leases_of(headers: Mapping[str, str | bytes]) -> tuple[str, ...]:
     """
     Name the leases of this process that a request may have been made with.
 
     :param headers: what the request carried: secrets, or the capability of a live connection, behind which any lease
         of this process may stand; the same holds where nothing is known
     """
-    text = "\n".join(headers.values())
+    text = "\n".join(map(_text, headers.values()))
     named = [lease.lease_id for _, lease in _held() if any(proof in text for proof in _proofs(lease))]
-    unclear = not headers or CAPABILITY.lower() in {name.lower() for name in headers}
+    unclear = not headers or CAPABILITY.lower() in {_text(name).lower() for name in headers}
     return tuple(named or ([lease.lease_id for _, lease in _held()] if unclear else []))
 
 
@@ -66,6 +66,10 @@ def _proofs(lease: Lease) -> tuple[str, ...]:
     if isinstance(credential, BasicCredential):
         return (basic(credential.username, credential.password), credential.password)
     return credential.secrets()
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _held() -> Iterator[tuple[Resolver, Lease]]:

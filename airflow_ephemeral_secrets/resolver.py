@@ -14,7 +14,8 @@ import msgspec
 from cachetools import TTLCache
 from msgspec import Struct
 
-from airflow_ephemeral_secrets.audit import Audit, AuditEvent
+from airflow_ephemeral_secrets.audit import Audit
+from airflow_ephemeral_secrets.audit_line import AuditEvent
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import Clock, Deadline, Instant, seconds
 from airflow_ephemeral_secrets.config import Config
@@ -27,6 +28,7 @@ from airflow_ephemeral_secrets.errors import (
     SourceUnavailable,
 )
 from airflow_ephemeral_secrets.leases.cache import Held, LeaseCache, within
+from airflow_ephemeral_secrets.leases.lease import Lease
 from airflow_ephemeral_secrets.masking import Masks, forms
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.reading import SecretName
@@ -78,6 +80,7 @@ class Resolver:
     :param audit: is told everything
     :param clock: where the time comes from
     :param open_route: opens a place on loopback for a live shape
+    :param mask: hides a credential that a place is given later, in a thread that nobody waits for
 
     Attribute ``first_end``: when the first of the leases that it granted ends, by the boot clock.
     """
@@ -90,6 +93,7 @@ class Resolver:
         audit: Audit,
         clock: Clock,
         open_route: OpenRoute = no_route,
+        mask: Callable[[Masks], None] = lambda _: None,
     ) -> None:
         self.config = config
         self.policy = policy
@@ -98,6 +102,7 @@ class Resolver:
         self.clock = clock
         self.first_end = float("inf")
         self._open_route = open_route
+        self._mask = mask
         self._secrets: TTLCache[object, str] = TTLCache(100, SECRETS_HELD, timer=lambda: clock.now().boot)
         self._mutex = threading.Lock()
 
@@ -140,10 +145,11 @@ class Resolver:
         text = fill(shape.value, lease.credential)
         return Value(text, Masks(forms((*lease.credential.secrets(), text)), until=lease.issued_boot + lease.life))
 
-    def lease(self, recipe: Recipe, name: str, caller: Caller, deadline: Deadline) -> Held:
+    def lease(self, recipe: Recipe, name: str, caller: Caller, deadline: Deadline, *, known: str | None = None) -> Held:
         """
         Get the lease behind a recipe for a caller.
 
+        :param known: the id of one that this caller was given before, which leaves no line again
         :raises EphemeralSecretsError: when there is none
         """
         with self.audit.request(caller, name, recipe) as event:
@@ -159,9 +165,14 @@ class Resolver:
             except MintError as error:
                 error.source = error.source or recipe.source_name
                 raise
-            event.granted(held)
+            if held.lease.lease_id != known:
+                event.granted(held)
             self.first_end = min(self.first_end, held.lease.issued_boot + held.lease.life)
             return held
+
+    def mask(self, lease: Lease) -> None:
+        """Hide a credential that goes to a place of ours, and not into a connection that is looked up."""
+        self._mask(Masks(forms(lease.credential.secrets()), until=lease.issued_boot + lease.life))
 
     def explain(self, conn_id: str, caller: Caller) -> list[Step]:
         """Walk the same steps and say what each decides; nothing is minted, and no network is touched."""
@@ -170,7 +181,7 @@ class Resolver:
             return [Step("recipe", False, "no recipe owns it: Airflow asks its next backend")]
         steps = [Step("recipe", True, f"connections.{recipe.pattern}: source {recipe.source_name}, {_shape(recipe)}")]
         decision = self.policy.decide(caller, recipe, conn_id)
-        steps.append(Step("policy", decision.allowed, decision.reason))
+        steps.append(Step("policy", decision.allowed, str(decision)))
         if not decision.allowed:
             return steps
         try:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union
 import msgspec
 from msgspec import Meta
 
-from airflow_ephemeral_secrets.config import BASES, AuditSettings, ParseSettings, StoreSettings
+from airflow_ephemeral_secrets.config import BASES, AuditSettings, ParseSettings, PolicySettings, StoreSettings
 from airflow_ephemeral_secrets.shapes.base import VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.base import Network
@@ -31,6 +31,7 @@ def json_schema() -> dict[str, Any]:
             ("store", StoreSettings | None, None),
             ("network", Network | None, None),
             ("parse", ParseSettings | None, None),
+            ("policy", PolicySettings | None, None),
         ],
         forbid_unknown_fields=True,
     )

@@ -41,6 +41,8 @@ class Who(Struct, frozen=True, kw_only=True):
     try_number: int | None = None
     map_index: int | None = None
     team: str | None = None
+    run_type: str | None = None
+    owner: str | None = None
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -69,6 +71,7 @@ class Line(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     request_id: str | None = None
     correlation_id: str | None = None
+    stamp_id: str | None = None
     duration_ms: float | None = None
     host: str | None = None
     raw: bytes = b""

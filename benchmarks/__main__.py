@@ -12,7 +12,10 @@ from multiprocessing import get_context
 
 from benchmarks.figure import measure, render
 
-USUAL = ("lookup", "startup", "reading", "storm", "hour", "rotation", "kills", "forks", "tokens", "shapes")
+USUAL = (
+    *("lookup", "startup", "reading", "storm", "hour", "rotation", "kills", "forks", "tokens", "shapes", "live"),
+    "audit",
+)
 NAMES = (*USUAL, "dag", "gateway")
 
 

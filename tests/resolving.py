@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from airflow_ephemeral_secrets.audit import Audit
+from airflow_ephemeral_secrets.audit_file import AuditFile
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.config import Config
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
@@ -16,6 +17,7 @@ from airflow_ephemeral_secrets.resolver import Resolver
 from airflow_ephemeral_secrets.shapes.base import Rule, Shape, VariableShape
 from airflow_ephemeral_secrets.shapes.http import Http
 from airflow_ephemeral_secrets.sources.base import SecretReference, Source
+from airflow_ephemeral_secrets.telemetry import SILENT, Telemetry
 from airflow_ephemeral_secrets.testing import FakeClock, FakeSource
 
 CALLER = Caller(process="task", dag_id="a_dag", task_id="a_task", run_id="a_run")
@@ -44,6 +46,7 @@ def resolver(
     source: Source | None = None,
     raises: Exception | None = None,
     audit: Path | None = None,
+    telemetry: Telemetry = SILENT,
     **more: Any,
 ) -> Resolver:
     """
@@ -62,4 +65,10 @@ def resolver(
         sources={"fake": source},
     )
     leases = LeaseCache(clock, Random(7), lambda: None)
-    return Resolver(config, Policy(), leases, Audit(clock, str(audit) if audit else None), clock)
+    return Resolver(
+        config,
+        Policy(),
+        leases,
+        Audit(clock, lambda: [AuditFile(str(audit), clock)] if audit else [], telemetry),
+        clock,
+    )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import structlog
+from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.definitions._internal import contextmanager
 from airflow.sdk.execution_time import task_runner
 
@@ -104,37 +107,44 @@ def test_facts_of_a_task(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     assert _airflow.caller() == Caller(process="task", **expected)
 
 
+@pytest.mark.parametrize(
+    ("run_id", "told", "expected"),
+    [
+        ("scheduled__2027", None, "scheduled"),
+        ("asset_triggered__2027", None, "asset_triggered"),
+        ("manual__2027", "backfill", "backfill"),
+        ("of_my_own", None, None),
+        ("scheduled", None, None),
+        ("mine__scheduled", None, None),
+        ("of_my_own", DagRunType.MANUAL, "manual"),
+    ],
+)
+def test_type_of_run(monkeypatch: pytest.MonkeyPatch, run_id: str, told: str | None, expected: str | None) -> None:
+    """The Dag run says its type where it is at hand; else it is what the run's id begins with, if that is one."""
+    supervised(monkeypatch)
+    structlog.contextvars.bind_contextvars(ti_id="1", **{**FACTS, "run_id": run_id})
+    if told:
+        monkeypatch.setattr(contextmanager, "_CURRENT_CONTEXT", [{"dag_run": SimpleNamespace(run_type=told)}])
+    assert _airflow.caller().run_type == expected
+
+
+@pytest.mark.parametrize("way", ["context", "environment"])
+def test_owner(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """The owner is the task's, in its context or, in a callback after it, in the environment."""
+    supervised(monkeypatch)
+    structlog.contextvars.bind_contextvars(ti_id="1", **FACTS)
+    if way == "context":
+        monkeypatch.setattr(contextmanager, "_CURRENT_CONTEXT", [{"task": SimpleNamespace(owner="data, people")}])
+    else:
+        monkeypatch.setenv("AIRFLOW_CTX_DAG_OWNER", "data, people")
+    assert _airflow.caller().owner == "data, people"
+
+
 def test_team_that_airflow_names_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
     """A team passed by Airflow is proven; whatever the worker finds itself is claimed."""
     supervised(monkeypatch)
     assert _airflow.caller("red").proven == ("team",)
     assert _airflow.caller().proven == ()
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, None),
-        ({"SECRETS__BACKEND": "x.Y", "SECRETS__BACKEND_KWARGS": '{"a": 1}'}, ("secrets", "x.Y", {"a": 1}, False)),
-        (
-            {
-                "SECRETS__BACKEND": "x.Y",
-                "WORKERS__SECRETS_BACKEND": "airflow_ephemeral_secrets.EphemeralSecretsBackend",
-                "WORKERS__SECRETS_BACKEND_KWARGS": "not json",
-                "WORKERS__SECRETS_BACKEND_KWARG__CONFIG_FILE": "/a",
-            },
-            ("workers", "airflow_ephemeral_secrets.EphemeralSecretsBackend", {"config_file": "/a"}, True),
-        ),
-    ],
-)
-def test_worker_setting(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: tuple[Any, ...] | None
-) -> None:
-    """The workers' setting wins over the servers'; bad JSON and per-key variables are read as Airflow reads them."""
-    for name, value in environment.items():
-        monkeypatch.setenv(f"AIRFLOW__{name}", value)
-    setting = _airflow.worker_setting()
-    assert setting == (_airflow.Setting(*expected) if expected else None)
 
 
 def test_remote_log_conn_id(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,3 +237,66 @@ def test_unknown_masker_gets_the_ordinary_call(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(masker, "secret_mask_adapter", lambda secret: [secret.upper()])
     _airflow.mask(Masks(("short-secret",)))
     assert masker.redact("short-secret SHORT-SECRET") == "*** ***"
+
+
+class Link(Supervisor):
+    """A task's link to its supervisor, with the parts by which it is judged."""
+
+    def __init__(self, loop: int | None = None) -> None:
+        super().__init__()
+        self._thread_lock = object()
+        self._loop_thread_id = loop
+
+
+class TriggerLink(Supervisor):
+    """That of the triggerer, whose answers one task reads."""
+
+    _pending: dict[int, object] = {}
+
+
+class TriggerLinkOfOld(Supervisor):
+    """That of a triggerer in which each asker reads its own answer."""
+
+
+@pytest.mark.parametrize(
+    ("link", "told"), [(Link(), True), (Link(7), False), (TriggerLink(), True), (TriggerLinkOfOld(), False)]
+)
+def test_masks_from_another_thread(monkeypatch: pytest.MonkeyPatch, masker: Any, link: Supervisor, told: bool) -> None:
+    """A thread of ours masks in this process, and tells the supervisor where that disturbs nobody."""
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", link, raising=False)
+    _airflow.mask_aside(MASKS)
+
+    assert [message.value for message in link.sent] == ([list(MASKS.forms)] if told else [])
+    assert masker.redact(f"<{LONG}>") == "<***>"
+
+
+def test_nobody_waits_for_the_supervisor(monkeypatch: pytest.MonkeyPatch, masker: Any) -> None:
+    """A link that is busy, as an event loop that waits for us, holds our thread up for a moment only."""
+    monkeypatch.setattr(_airflow, "TELLING", 0.01)
+    busy, link = threading.Event(), TriggerLink()
+    monkeypatch.setattr(link, "send", lambda _: busy.wait(10))
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", link, raising=False)
+    began = time.monotonic()
+    _airflow.mask_aside(MASKS)
+    busy.set()
+
+    assert time.monotonic() - began < 5
+    assert masker.redact("short-secret") == "***"
+
+
+def test_masks_from_many_threads(masker: Any) -> None:
+    """Threads that mask and forget at once lose nothing that is to be kept."""
+    kept = [Masks((f"kept-secret-{number}",)) for number in range(40)]
+
+    def work(masks: Masks) -> None:
+        for number in range(20):
+            _airflow.mask_aside(Masks((f"{masks.forms[0]}-{number}",)))
+            _airflow.unmask([f"{masks.forms[0]}-{number}"])
+        _airflow.mask_aside(masks)
+
+    threads = [threading.Thread(target=work, args=(masks,)) for masks in kept]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert masker.redact(" ".join(masks.forms[0] for masks in kept)) == " ".join(["***"] * 40)

@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_ephemeral_secrets.audit import Audit
-from airflow_ephemeral_secrets.caller import Caller
+from airflow_ephemeral_secrets.audit_file import SLOW, AuditFile
+from airflow_ephemeral_secrets.audit_line import LONGEST
+from airflow_ephemeral_secrets.caller import Caller, stamp_id
+from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK
 from airflow_ephemeral_secrets.credential import AwsCredential, Credential
-from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError, SourceRefused
+from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError, SourceFailed, SourceRefused
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver
-from airflow_ephemeral_secrets.testing import START, FakeClock
+from airflow_ephemeral_secrets.testing import START, FakeClock, FakeSource
+from tests.counted import Counted
 from tests.resolving import CALLER, resolver
 
 FIELDS = {
@@ -39,6 +45,10 @@ FIELDS = {
     "duration_ms",
     "host",
     "pid",
+    "attribution",
+    "correlation_id",
+    "stamp",
+    "stamp_id",
 }
 
 
@@ -104,12 +114,23 @@ def test_refusals_leave_a_line(
     assert "lease_id" not in last
 
 
+def test_error_of_others_leaves_its_type(tmp_path: Path) -> None:
+    """A source that raises what is none of our errors leaves lines too, with its type and nothing of its text."""
+    file = tmp_path / "audit.jsonl"
+    with pytest.raises(SourceFailed):
+        resolver(audit=file, raises=ValueError("canary")).connection("api", CALLER)
+    told = [(line["event"], line["outcome"], line["code"]) for line in lines(file)]
+    assert told == [("mint", "fail", "unexpected"), ("lookup", "fail", "unexpected")]
+    assert "ValueError" in file.read_text()
+    assert "canary" not in file.read_text()
+
+
 def test_aws_access_key_id_is_named(tmp_path: Path) -> None:
     """For AWS the access key id is in the line, since CloudTrail records it."""
     file = tmp_path / "audit.jsonl"
     clock = FakeClock()
     audited(
-        Audit(clock, str(file)),
+        Audit(clock, lambda: [AuditFile(str(file), clock)]),
         resolver(),
         lambda: AwsCredential(access_key_id="ASIAX", secret_access_key="sss", expires_at=START + 900, principal="arn"),
     )
@@ -173,3 +194,117 @@ def test_levels(caplog: pytest.LogCaptureFixture) -> None:
             asked.connection("api", Caller(process="server"))
     told = [(record.levelname, json.loads(record.getMessage())["event"]) for record in caplog.records]
     assert told == [("INFO", "mint"), ("DEBUG", "lookup"), ("INFO", "lookup")]
+
+
+@contextmanager
+def room(size: int) -> Iterator[None]:
+    """Let files grow to a size and no further: what is written beyond it is cut, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_full_disk_costs_lines_which_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """On a full disk lookups go on; the first loss is said, and the next line that is written tells how many."""
+    file, counted = tmp_path / "audit.jsonl", Counted()
+    asked = resolver(audit=file, telemetry=counted)
+    asked.connection("api", CALLER)
+    before = file.read_bytes()
+    with room(len(before) + 50):
+        for _ in range(3):
+            assert asked.connection("api", CALLER)
+    assert asked.connection("api", CALLER)
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(told) == 2
+    assert "its lines are lost" in told[0]
+    assert "3 were lost" in told[1]
+    assert json.loads(file.read_bytes().splitlines()[-1])["lines_lost"] == 3
+    assert counted.counts["audit.lost"] == 3
+
+
+def test_torn_line_spoils_no_other(tmp_path: Path) -> None:
+    """A line cut short by a full disk, ours or another process's, is not continued by the next one."""
+    file = tmp_path / "audit.jsonl"
+    asked = resolver(audit=file)
+    asked.connection("api", CALLER)
+    whole = len(file.read_bytes())
+    with room(whole + 50):
+        asked.connection("api", CALLER)
+    resolver(audit=file).connection("api", CALLER)
+    torn = file.read_bytes()[whole:].splitlines()
+    assert len(torn[0]) == 50
+    assert [json.loads(line)["event"] for line in torn[1:]] == ["mint", "lookup"]
+
+
+def test_slow_file_rests(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """After a write that took over five seconds the file is left alone for a minute."""
+
+    class Slow(AuditFile):
+        def _append(self, line: bytes) -> None:
+            super()._append(line)
+            clock.advance(SLOW + 1)
+
+    file, clock = tmp_path / "audit.jsonl", FakeClock()
+    slow = Slow(str(file), clock)
+    slow.write(b"{}")
+    with pytest.raises(OSError, match="rests"):
+        slow.write(b"{}")
+    clock.advance(60)
+    slow.write(b"{}")
+    assert file.read_bytes() == b"{}\n{}\n"
+
+
+def test_line_is_bounded(tmp_path: Path) -> None:
+    """A conn_id that a Dag made up, however long, makes no line over 16 KiB."""
+    file = tmp_path / "audit.jsonl"
+    long = Caller(process="task", dag_id="d" * 30_000, task_id="t", run_id="r")
+    resolver(audit=file).connection("api", long)
+    assert [len(line) < LONGEST for line in file.read_bytes().splitlines()] == [True, True]
+    assert lines(file)[-1]["caller"]["dag_id"] == "d" * 500
+
+
+def test_many_writers_tear_no_line(tmp_path: Path) -> None:
+    """Processes that write at once, while the file is rotated under them, leave whole lines and lose none."""
+    file = tmp_path / "audit.jsonl"
+    children = []
+    for writer in range(8):
+        child = os.fork()
+        if not child:
+            sink = AuditFile(str(file), SYSTEM_CLOCK)
+            for number in range(200):
+                sink.write(json.dumps({"writer": writer, "number": number, "pad": "." * (number * 7 % 900)}).encode())
+            os._exit(0)
+        children.append(child)
+    for turn in range(5):
+        with suppress(FileNotFoundError):
+            file.rename(tmp_path / f"audit.jsonl.{turn}")
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8
+    told = [json.loads(line) for path in tmp_path.iterdir() for line in filter(None, path.read_bytes().splitlines())]
+    assert {(one["writer"], one["number"]) for one in told} == {(w, n) for w in range(8) for n in range(200)}
+    assert len(told) == 1600
+
+
+def test_stamp_is_told(tmp_path: Path) -> None:
+    """A line names what the credential names its caller by at the provider, and the try of the task that asked."""
+    file = tmp_path / "audit.jsonl"
+    resolver(audit=file, source=FakeSource(attribution="run")).connection("api", CALLER)
+    for line in lines(file):
+        assert (line["attribution"], line["stamp"]) == ("run", {"dag_id": "a_dag", "run_id": "a_run"})
+        assert line["stamp_id"] == stamp_id(line["stamp"])
+        assert line["correlation_id"] == CALLER.correlation_id
+
+
+def test_stale_lease_is_told(tmp_path: Path) -> None:
+    """A lookup served from a lease whose refresh fails, in the last minute of its life, says so."""
+    file, clock, counted = tmp_path / "audit.jsonl", FakeClock(), Counted()
+    source = FakeSource()
+    asked = resolver(audit=file, clock=clock, source=source, telemetry=counted)
+    asked.connection("api", CALLER)
+    clock.advance(870)
+    source.raises.append(SourceFailed("no"))
+    asked.connection("api", CALLER)
+    assert (lines(file)[-1]["outcome"], lines(file)[-1]["stale"]) == ("grant", True)
+    assert counted.counts["lookup.stale"] == 1

@@ -20,6 +20,7 @@ from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.schema import json_schema
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES
+from airflow_ephemeral_secrets.sources.kinds import load as load_place
 from tests.broken import MEANING, TYPES, WHOLE, Fault
 
 CANARY = "hunter2"
@@ -189,6 +190,29 @@ def test_a_mismatch_names_what_would_fit() -> None:
 
     assert "which mints AWS keys" in problem
     assert problem.endswith("shapes that fit this source: aws, fields, http_sigv4")
+
+
+STATIC = [name for name, place in SHAPES.items() if not load_place(place).has_live_form()]
+
+
+@pytest.mark.parametrize("shape", STATIC)
+@pytest.mark.parametrize("live", ["true", "false"])
+def test_a_shape_without_a_live_form_says_why(shape: str, live: str) -> None:
+    """``live`` where it does not belong is no unknown key: the problem says why, and which shapes have it."""
+    found = problems(TOKEN + f"connections: {{c: {{source: s, shape: {shape}, live: {live}}}}}")
+    (problem,) = [problem for problem in found if problem.startswith("connections.c.live: ")]
+
+    assert problem.startswith(
+        f"connections.c.live: shape {shape!r} has no live form: {load_place(SHAPES[shape]).why_static}; "
+    )
+    assert problem.endswith(f"those that have one: {', '.join(name for name in SHAPES if name not in STATIC)}")
+
+
+def test_a_shape_that_is_always_live_says_so() -> None:
+    """``live`` on a shape that cannot be otherwise is told to go."""
+    found = problems("version: 1\nconnections: {c: {source: s, shape: http_sigv4, host: 'https://a.b', live: true}}")
+
+    assert "connections.c.live: shape 'http_sigv4' is always live; leave it out" in found
 
 
 def test_an_unfillable_placeholder_names_those_that_are_filled() -> None:

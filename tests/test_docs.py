@@ -225,7 +225,7 @@ def test_another_package_adds_kinds(gateway: Gateway, monkeypatch: pytest.Monkey
     accept(raw)
     clock = FakeClock()
     leases = LeaseCache(clock, Random(1), lambda: None)
-    resolver = Resolver(config.from_document(raw, "a test"), Policy(), leases, Audit(clock, None), clock)
+    resolver = Resolver(config.from_document(raw, "a test"), Policy(), leases, Audit(clock), clock)
     gateway.grant("once")
     first, second = (resolver.connection("spark", Caller(process="script")) for _ in range(2))
     assert first

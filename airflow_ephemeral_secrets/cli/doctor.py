@@ -7,16 +7,17 @@ import json
 import sys
 from collections.abc import Iterator
 
-from airflow_ephemeral_secrets import _airflow
+from airflow_ephemeral_secrets import _airflow, _settings
 from airflow_ephemeral_secrets.caller import Caller
-from airflow_ephemeral_secrets.cli import checks, setting
-from airflow_ephemeral_secrets.cli.checks import Finding
-from airflow_ephemeral_secrets.clock import Deadline, SystemClock, seconds
+from airflow_ephemeral_secrets.cli import setting
+from airflow_ephemeral_secrets.cli.checks import endpoints, files, packages, recipes, settings, store
+from airflow_ephemeral_secrets.cli.checks.finding import Finding
+from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK, Deadline, seconds
 from airflow_ephemeral_secrets.errors import AccessDenied, ConfigError, EphemeralSecretsError
 from airflow_ephemeral_secrets.installation import Installation
 from airflow_ephemeral_secrets.resolver import Resolver
 
-HELP = "check the configuration, Airflow's settings, the store, the endpoints and the clock"
+HELP = "find what is wrong with the configuration, Airflow's settings, this worker and the way to the providers"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check; 0 if nothing is wrong, 1 if something is, 2 if the configuration cannot be used."""
-    findings = list(_settings(args))
+    findings, code = [*settings.start(), *packages.registered(), *packages.airflow()], 2
+    if not any(finding.check == "settings" for finding in findings):
+        code = _check(args, findings)
+    _print(findings, as_json=args.json)
+    return code
+
+
+def _check(args: argparse.Namespace, findings: list[Finding]) -> int:
+    findings += _airflows(args)
     try:
         found = setting.installation(args)
     except ConfigError as error:
@@ -34,36 +43,45 @@ def run(args: argparse.Namespace) -> int:
             Finding("config", problem, "without a usable configuration nothing is granted", error.where)
             for problem in error.problems
         ]
-        _print(findings, as_json=args.json)
         return 2
-    findings += _installation(found)
+    findings += _ours(found)
     if args.mint:
         findings += _mint(found.resolver(shared=False))
-    _print(findings, as_json=args.json)
     return 1 if findings else 0
 
 
-def _settings(args: argparse.Namespace) -> Iterator[Finding]:
+def _airflows(args: argparse.Namespace) -> Iterator[Finding]:
     if not args.config:
-        yield from checks.airflow_settings(
-            _airflow.server_setting(), _airflow.worker_setting(), _airflow.option("core", "executor")
-        )
-        yield from checks.use_cache(_airflow.option("secrets", "use_cache"))
+        worker = _settings.worker()
+        yield from settings.backends(_settings.server(), worker, _settings.option("core", "executor"))
+        yield from settings.misplaced(_settings.option, worker)
+    yield from settings.harmful(_settings.option)
 
 
-def _installation(found: Installation) -> Iterator[Finding]:
-    resolver = found.resolver(shared=False)
-    yield from checks.packages(resolver.config)
-    yield from checks.remote_logging(resolver.config, _airflow.remote_log_conn_id())
-    yield from checks.store(found)
-    yield from checks.endpoints(resolver.config, SystemClock())
+def _ours(found: Installation) -> Iterator[Finding]:
+    config = found.resolver(shared=False).config
+    yield from packages.extras(config)
+    yield from recipes.remote_logging(config, _airflow.remote_log_conn_id())
+    yield from recipes.covered(config)
+    yield from recipes.decoys(config)
+    yield from recipes.teams(config, _settings.option)
+    yield from recipes.session_factory(config, _settings.option)
+    yield from recipes.netrc(config)
+    yield from files.configuration(found.path)
+    yield from files.secrets(config, SYSTEM_CLOCK)
+    yield from files.identities(config)
+    yield from files.audit(config.audit.file)
+    yield from store.store(found)
+    yield from endpoints.endpoints(config, SYSTEM_CLOCK)
 
 
 def _mint(resolver: Resolver) -> Iterator[Finding]:
-    """Mint for each recipe as a plain script, passing over those that are for certain callers only."""
-    clock = SystemClock()
-    for recipe in [*resolver.config.connections, *resolver.config.variables]:
-        deadline = Deadline(clock, seconds(resolver.config.network.deadline))
+    """Mint for each recipe as a plain script, passing over what is for certain callers only or was found already."""
+    config = resolver.config
+    for recipe in [*config.connections, *config.variables]:
+        if any(reference.at_hand and files.unreadable(reference, config, SYSTEM_CLOCK) for reference in recipe.proofs):
+            continue
+        deadline = Deadline(SYSTEM_CLOCK, seconds(config.network.deadline))
         try:
             resolver.lease(recipe, recipe.pattern, Caller(process="script"), deadline)
         except AccessDenied:

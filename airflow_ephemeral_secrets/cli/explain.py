@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
+from airflow_ephemeral_secrets import _settings
 from airflow_ephemeral_secrets.cli import setting
 from airflow_ephemeral_secrets.cli.table import render
+from airflow_ephemeral_secrets.resolver import Step
 
 HELP = "say what a lookup would do for a caller, step by step, without minting"
 
@@ -22,6 +24,9 @@ def run(args: argparse.Namespace) -> int:
     resolver = setting.installation(args).resolver()
     steps = resolver.explain(args.conn_id, setting.caller(args))
     granted = all(step.passed for step in steps)
+    owned = len(steps) > 1
+    who = _settings.next_answer(args.conn_id)
+    steps.append(Step("airflow", True, f"asks nobody else; without this recipe: {who}" if owned else f"asks {who}"))
     if args.json:
         print(json.dumps({"conn_id": args.conn_id, "granted": granted, "steps": [step._asdict() for step in steps]}))
     else:

@@ -96,6 +96,7 @@ class Airflow:
         """
         deadline = time.monotonic() + timeout
         port = _free_port()
+        self.url = f"http://127.0.0.1:{port}"
         base = settings.base_options(self.metadata.url, port, self.dags, self.parallelism)
         settings.write(self.home / "airflow.cfg", base, self._options, options or {})
         migration = self._spawn("db", "migrate")

@@ -61,13 +61,12 @@ def unreached(error: BaseException) -> str | None:
     return next((type(one).__name__ for one in known if UNREACHED.intersection(map(_path, type(one).__mro__))), None)
 
 
-def shown(error: BaseException) -> dict[str, str]:
+def shown(error: BaseException) -> dict[str, str | bytes]:
     """List the headers of the request that failed, where they are known: they hold secrets."""
     for one in chain(error):
-        request = getattr(getattr(one, "response", None), "request", None) or getattr(one, "request_info", None)
-        headers = getattr(request, "headers", None)
+        headers = _get(_get(_get(one, "response"), "request") or _get(one, "request_info"), "headers")
         if isinstance(headers, Mapping):
-            return {_text(name): _text(value) for name, value in headers.items()}
+            return dict(headers)
     return {}
 
 
@@ -83,14 +82,14 @@ def _path(kind: type) -> str:
 
 
 def _answer(error: BaseException, now: float) -> Answer | None:
-    found = getattr(error, "answer", None)
+    found = _get(error, "answer")
     if isinstance(found, Answer):
         return found
-    response = getattr(error, "response", None)
+    response = _get(error, "response")
     if isinstance(response, Mapping):
         return _of_botocore(response, now)
     for carrier in (response, error):
-        items = getattr(getattr(carrier, "headers", None), "items", None)
+        items = _get(_get(carrier, "headers"), "items")
         status = _status(carrier)
         if status and status >= 400 and items:
             return read(status, dict(items()), _body(carrier), now)
@@ -109,7 +108,7 @@ def _of_botocore(response: Mapping[str, Any], now: float) -> Answer | None:
 
 def _status(carrier: Any) -> int | None:
     for name in ("status_code", "status", "code"):
-        found = getattr(carrier, name, None)
+        found = _get(carrier, name)
         if isinstance(found, int):
             return int(found)
     return None
@@ -126,5 +125,9 @@ def _body(carrier: Any) -> bytes:
         return b""
 
 
-def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+def _get(carrier: Any, name: str) -> Any:
+    """Get an attribute, which some libraries make a property that raises."""
+    try:
+        return getattr(carrier, name, None)
+    except Exception:
+        return None

@@ -13,7 +13,7 @@ import msgspec
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
 
-from airflow_ephemeral_secrets import _airflow, timeline
+from airflow_ephemeral_secrets import _airflow, _settings, timeline
 from airflow_ephemeral_secrets.cli.table import render
 from airflow_ephemeral_secrets.gateway.log_sources import LogSource
 from airflow_ephemeral_secrets.installation import installation
@@ -85,7 +85,7 @@ class GatewayLogsOperator(BaseOperator):
     def _audit_file(self) -> str:
         if self.audit:
             return self.audit
-        setting = _airflow.worker_setting()
+        setting = _settings.worker()
         if setting and setting.ours:
             held = installation(setting.kwargs, _airflow.home(), _airflow.remote_log_conn_id)
             if path := held.resolver().config.audit.file:

@@ -15,8 +15,9 @@ import os
 import re
 import struct
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 
@@ -28,10 +29,12 @@ from airflow_ephemeral_secrets.leases.directory import open_in_ram, places
 
 LONGEST_QUEUE = 24 * 3600.0
 """Seconds; a schedule further ahead than this comes from another boot, or from nowhere."""
+LOCK_TRIES, LOCK_PAUSE = 2_000, 0.001
+
+log = logging.getLogger(__name__)
 _RATE = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)/(s|m|h)")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-log = logging.getLogger(__name__)
 _MOMENTS = struct.Struct("<dd")
 
 
@@ -140,18 +143,36 @@ class Schedule:
     def open(self) -> Iterator[At]:
         """Lock it for the length of a block, and keep what the block leaves."""
         with _mutex:
-            if self._directory is None:
+            descriptor = self._opened()
+            if descriptor is None:
                 yield _alone.setdefault(self._name, At())
                 return
-            descriptor = os.open(self._name, _OPEN, 0o600, dir_fd=self._directory)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                _lock(descriptor)
                 held = os.pread(descriptor, _MOMENTS.size, 0)
                 at = At(*_MOMENTS.unpack(held)) if len(held) == _MOMENTS.size else At()
                 yield at
-                os.pwrite(descriptor, _MOMENTS.pack(at.turn, at.opens), 0)
+                with suppress(OSError):  # RAM that is full costs the pace, never the request
+                    os.pwrite(descriptor, _MOMENTS.pack(at.turn, at.opens), 0)
             finally:
                 os.close(descriptor)
+
+    def _opened(self) -> int | None:
+        """Open the file; None where there is no directory, or none any more."""
+        if self._directory is None:
+            return None
+        with suppress(OSError):
+            return os.open(self._name, _OPEN, 0o600, dir_fd=self._directory)
+        return None
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock, held for microseconds; from someone who was stopped within them it is not waited for."""
+    for _ in range(LOCK_TRIES):
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(LOCK_PAUSE)
 
 
 def shared_schedule(conn_id: str) -> Schedule:

@@ -18,6 +18,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from random import Random
 from typing import Literal, NamedTuple, TypeVar
 
@@ -106,6 +107,13 @@ class LeaseCache:
             if not mine:
                 self.clock.sleep(pause * self.random.uniform(0.5, 1.0))
                 pause = min(POLL[1], pause * 2)
+
+    def fresh(self, key: LeaseKey) -> Lease | None:
+        """Give the lease at hand if it is fresh; nothing is minted."""
+        self._heed()
+        now = self.clock.now()
+        held = self._look(key, now)
+        return held.lease if held and held.lease.freshness(now) == "fresh" else None
 
     def invalidate(self, lease_id: str) -> bool:
         """
@@ -284,7 +292,8 @@ def within(deadline: Deadline, call: Callable[[], T]) -> T:
         except BaseException as error:
             answers.put(error)
 
-    threading.Thread(target=run, name="airflow-ephemeral-mint", daemon=True).start()
+    # the context names the task, to logs and traces
+    threading.Thread(target=copy_context().run, args=(run,), name="airflow-ephemeral-mint", daemon=True).start()
     try:
         answer = answers.get(timeout=deadline.remaining())
     except queue.Empty:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from hashlib import sha256
@@ -13,8 +14,16 @@ LARGEST = 5 << 30
 CHUNK = 64 * 1024
 
 
+class Gone(Exception):
+    """Say that the client left before its body was whole; nobody is there to be told."""
+
+
 class TooLarge(Exception):
     """Say that a body is larger than is held here."""
+
+
+class NoSpace(Exception):
+    """Say that there is no space to hold a body in, and why."""
 
 
 class Body:
@@ -47,6 +56,8 @@ class Body:
 
         :param most: bytes, 5 GiB unless said otherwise
         :raises TooLarge: when there are more
+        :raises NoSpace: when they cannot be written
+        :raises Gone: when the client leaves meanwhile
         """
         if self._held is None:
             digest = sha256()
@@ -56,9 +67,19 @@ class Body:
                 if self.size > most:
                     raise TooLarge
                 digest.update(piece)
-                self._held.write(piece)
+                self._keep(piece)
             self.sha256 = digest.hexdigest()
         return self
+
+    def _keep(self, piece: bytes) -> None:
+        assert self._held
+        try:
+            self._held.write(piece)
+        except OSError as error:
+            why = f"{tempfile.gettempdir()}: {os.strerror(error.errno or 0).lower()}"
+        else:
+            return
+        raise NoSpace(why)
 
     def pieces(self) -> Iterator[bytes]:
         """Give it, from its beginning if it is held."""
@@ -68,8 +89,3 @@ class Body:
         self._held.seek(0)
         while piece := self._held.read(CHUNK):
             yield piece
-
-    def drain(self) -> None:
-        """Read what nobody wanted, so that the next request can follow."""
-        for _ in self._pieces:
-            pass

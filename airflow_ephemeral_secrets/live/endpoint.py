@@ -3,7 +3,7 @@ The loopback endpoint of this process: one server, started at its first use, tha
 
 Whoever is given a route is given a capability for it, a random word that goes with each request in a header of its own.
 Clients of a desk cannot add a header: a desk has a path of its own, and its protocol's own way to prove the capability.
-The server speaks HTTP/1.1 (h11), one thread for a connection, on a free port of 127.0.0.1. It ends with the process.
+A place that nobody used for a day is closed, and so is the one that was used least recently where there are too many.
 """
 
 from __future__ import annotations
@@ -11,20 +11,25 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
-import socket
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from socketserver import BaseRequestHandler, ThreadingTCPServer
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK, Clock
 from airflow_ephemeral_secrets.live.body import Body
-from airflow_ephemeral_secrets.shapes.live import CAPABILITY, Route
+from airflow_ephemeral_secrets.shapes.live import Route
 
-IDLE = 120.0
-MOST_CONNECTIONS = 128
+if TYPE_CHECKING:
+    from airflow_ephemeral_secrets.live.server import Server
+
+MOST_PLACES = 4096
+"""More than a triggerer has triggers, so that none of those goes."""
+UNUSED = 24 * 3600.0
+"""Seconds after which a place that nobody used is closed; a sensor may poke as seldom as that."""
 CHUNK = 64 * 1024
-POLL = 0.1
 
 
 class Asked(NamedTuple):
@@ -33,19 +38,21 @@ class Asked(NamedTuple):
 
     :param target: path and query, as they stand on the wire
     :param headers: without those that belong to this hop, and without the capability; for a desk, all of them
+    :param kept: what whoever answers keeps with the connection that it came over
     """
 
     method: str
     target: str
     headers: list[tuple[str, str]]
     body: Body
+    kept: dict[object, str]
 
 
 class Answered(NamedTuple):
     """
     What goes back.
 
-    :param content: pieces of the body as they come
+    :param content: pieces of the body as they come; closed where it can be, however the answer ends
     """
 
     status: int
@@ -60,15 +67,30 @@ class Face(Protocol):
         """Answer one request."""
 
 
-class Endpoint:
-    """Serve faces on loopback; nothing is started before the first route."""
+@dataclass
+class _Place:
+    key: object
+    route: Route
+    face: Face
+    used: float
 
-    def __init__(self) -> None:
+
+class Endpoint:
+    """
+    Serve faces on loopback; nothing is started before the first route.
+
+    :param clock: its boot clock says what was not used for long
+    """
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._server: Server | None = None
+        self._start_anew()
+
+    def _start_anew(self) -> None:
         self._mutex = threading.Lock()
-        self._server: _Server | None = None
-        self._faces: dict[str, Face] = {}
-        self._desks: dict[str, Face] = {}
-        self._routes: dict[object, Route] = {}
+        self._doors: dict[object, bytes | str] = {}
+        self._places: OrderedDict[bytes | str, _Place] = OrderedDict()
 
     def route(self, key: object, make: Callable[[], Face]) -> Route:
         """
@@ -77,11 +99,7 @@ class Endpoint:
         :param key: whoever asks for the same thing again gets the same route, and so the same connection
         :param make: makes the face, where none is open
         """
-        with self._mutex:
-            if key not in self._routes:
-                route = self._routes[key] = Route(self._url(), secrets.token_urlsafe(32))
-                self._faces[route.capability] = make()
-            return self._routes[key]
+        return self._open(key, lambda word: (_digest(word), self._url(), make()))
 
     def desk(self, key: object, make: Callable[[str], Face]) -> Route:
         """
@@ -89,145 +107,71 @@ class Endpoint:
 
         :param make: makes the desk, which itself demands the capability that it is given
         """
+        name = secrets.token_hex(8)
+        return self._open(key, lambda word: (name, f"{self._url()}/{name}", make(word)))
+
+    def _open(self, key: object, make: Callable[[str], tuple[bytes | str, str, Face]]) -> Route:
         with self._mutex:
-            if key not in self._routes:
-                name, capability = secrets.token_hex(8), secrets.token_urlsafe(32)
-                self._routes[key] = Route(f"{self._url()}/{name}", capability)
-                self._desks[name] = make(capability)
-            return self._routes[key]
+            if key in self._doors and (known := self._used(self._doors[key])):
+                return known.route
+            capability = secrets.token_urlsafe(32)
+            door, url, face = make(capability)
+            self._doors[key] = door
+            self._places[door] = _Place(key, Route(url, capability), face, self._clock.now().boot)
+            while len(self._places) > MOST_PLACES:
+                self._shut(next(iter(self._places)))
+            return self._places[door].route
+
+    def _used(self, door: bytes | str) -> _Place | None:
+        """Find an open place and note that it is used, which those are not that have been unused for too long."""
+        now = self._clock.now().boot
+        while self._places and next(iter(self._places.values())).used + UNUSED < now:
+            self._shut(next(iter(self._places)))
+        if place := self._places.get(door):
+            place.used = now
+            self._places.move_to_end(door)
+        return place
+
+    def _shut(self, door: bytes | str) -> None:
+        del self._doors[self._places.pop(door).key]
 
     def _url(self) -> str:
-        self._server = self._server or _Server(self)
+        from airflow_ephemeral_secrets.live.server import Server
+
+        self._server = self._server or Server(self)
         return f"http://127.0.0.1:{self._server.port}"
 
     def face(self, capability: str) -> Face | None:
-        """Find the face that a capability lets in to."""
-        given = capability.encode()
-        return next((face for known, face in self._faces.items() if hmac.compare_digest(known.encode(), given)), None)
+        """Find the face that a capability lets in to; how long that takes tells nothing about any other."""
+        with self._mutex:
+            place = self._used(_digest(capability))
+        return place.face if place and hmac.compare_digest(place.route.capability, capability) else None
 
     def desk_at(self, target: str) -> Face | None:
         """Find the desk that a path leads to."""
-        return self._desks.get(target.partition("?")[0].removeprefix("/").partition("/")[0])
+        with self._mutex:
+            place = self._used(target.partition("?")[0].removeprefix("/").partition("/")[0])
+        return place.face if place else None
 
     def close(self) -> None:
         """Stop serving."""
         with self._mutex:
             server, self._server = self._server, None
-            self._faces.clear()
-            self._desks.clear()
-            self._routes.clear()
+            self._doors.clear()
+            self._places.clear()
         if server:
             server.stop()
 
     def forked(self) -> None:
-        """Start anew in a forked child, which has none of its parent's threads."""
-        self._mutex = threading.Lock()
+        """Start anew in a forked child, which has none of its parent's threads and shall hold none of its sockets."""
         if self._server:
-            with suppress(OSError):
-                self._server.socket.close()
+            self._server.forked()
         self._server = None
-        self._faces = {}
-        self._desks = {}
-        self._routes = {}
+        self._start_anew()
 
 
-class _Server(ThreadingTCPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = MOST_CONNECTIONS
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__(("127.0.0.1", 0), _Connection)
-        self.endpoint = endpoint
-        self.room = threading.BoundedSemaphore(MOST_CONNECTIONS)
-        self.port = int(self.server_address[1])
-        threading.Thread(
-            target=self.serve_forever, args=(POLL,), name="airflow-ephemeral-endpoint", daemon=True
-        ).start()
-
-    def stop(self) -> None:
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: a connection that breaks off is no news, and nothing of a request may reach a log."""
-
-
-class _Connection(BaseRequestHandler):
-    """One client, request by request."""
-
-    server: _Server
-    request: socket.socket
-
-    def handle(self) -> None:
-        import h11
-
-        if not self.server.room.acquire(blocking=False):
-            return
-        try:
-            self.request.settimeout(IDLE)
-            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._wire = h11.Connection(h11.SERVER)
-            while self._serve_one():
-                self._wire.start_next_cycle()
-        except (OSError, h11.RemoteProtocolError):
-            return
-        finally:
-            self.server.room.release()
-
-    def _serve_one(self) -> bool:
-        """Answer one request; say whether another may follow."""
-        import h11
-
-        event = self._next()
-        if not isinstance(event, h11.Request):
-            return False
-        headers = [(name.decode(), value.decode("latin-1")) for name, value in event.headers.raw_items()]
-        target = event.target.decode("ascii", "replace")
-        given = {name.lower(): value for name, value in headers}
-        if refused := self._refused(given.get("host"), target):
-            self._send(refused)
-            return False
-        if face := self.server.endpoint.face(given.get(CAPABILITY.lower(), "")):
-            headers = _passed_on(headers)
-        elif not (face := self.server.endpoint.desk_at(target)):
-            self._send(refusal(407, f"{CAPABILITY} is missing or wrong: ask with the connection that Airflow gave"))
-            return False
-        with Body(self._content(), expected=not {"content-length", "transfer-encoding"}.isdisjoint(given)) as body:
-            self._send(face.answer(Asked(event.method.decode(), target, headers, body)))
-            body.drain()
-        return bool(self._wire.our_state is h11.DONE and self._wire.their_state is h11.DONE)
-
-    def _refused(self, host: str | None, target: str) -> Answered | None:
-        """Refuse whoever does not ask this very host for a path."""
-        here = f":{self.server.port}"
-        if host not in (f"127.0.0.1{here}", f"localhost{here}"):
-            return refusal(421, "this endpoint is for 127.0.0.1 only")
-        return None if target.startswith("/") else refusal(400, "only paths are asked for here")
-
-    def _next(self) -> object:
-        import h11
-
-        while (event := self._wire.next_event()) is h11.NEED_DATA:
-            if self._wire.they_are_waiting_for_100_continue:
-                self.request.sendall(self._wire.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
-            self._wire.receive_data(self.request.recv(CHUNK))
-        return event
-
-    def _content(self) -> Iterator[bytes]:
-        import h11
-
-        while isinstance(event := self._next(), h11.Data):
-            yield bytes(event.data)
-
-    def _send(self, answered: Answered) -> None:
-        import h11
-
-        head = h11.Response(status_code=answered.status, headers=answered.headers)
-        self.request.sendall(self._wire.send(head) or b"")
-        for piece in answered.content:
-            self.request.sendall(self._wire.send(h11.Data(data=piece)) or b"")
-        self.request.sendall(self._wire.send(h11.EndOfMessage()) or b"")
+def _digest(capability: str) -> bytes:
+    return sha256(capability.encode()).digest()
 
 
 HOP_BY_HOP = frozenset(
@@ -243,11 +187,6 @@ def end_to_end(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         word.strip().lower() for name, value in headers if name.lower() == "connection" for word in value.split(",")
     }
     return [(name, value) for name, value in headers if name.lower() not in HOP_BY_HOP | named]
-
-
-def _passed_on(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    ours = (CAPABILITY.lower(), "host", "expect")
-    return [(name, value) for name, value in end_to_end(headers) if name.lower() not in ours]
 
 
 def refusal(status: int, why: str) -> Answered:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from airflow_ephemeral_secrets.credential import AwsCredential, BasicCredential, BearerToken, Credential
 from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError, MintError
 from airflow_ephemeral_secrets.leases.lease import Lease
-from airflow_ephemeral_secrets.live.body import IN_MEMORY, TooLarge
-from airflow_ephemeral_secrets.live.endpoint import CHUNK, Answered, Asked, end_to_end, refusal
+from airflow_ephemeral_secrets.live.body import IN_MEMORY, NoSpace, TooLarge
+from airflow_ephemeral_secrets.live.endpoint import Answered, Asked, end_to_end, refusal
 from airflow_ephemeral_secrets.live.signing import canonical_target, signature
+from airflow_ephemeral_secrets.live.upstream import Content, Unanswered, connections, send
 from airflow_ephemeral_secrets.masking import basic
 from airflow_ephemeral_secrets.sources.base import Network
-from airflow_ephemeral_secrets.sources.exchange import CONNECT, host, pool
+from airflow_ephemeral_secrets.sources.exchange import host
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-CONNECTIONS = 32
-SILENCE = 300.0
-"""Seconds to wait for an upstream that says nothing."""
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""Methods of which two requests do what one does (RFC 9110 section 9.2.2)."""
 EXPIRED = ("ExpiredToken", "UnrecognizedClient", "InvalidClientTokenId", "InvalidToken")
 SIGNED = ("content-type", "content-md5", "x-amz-")
 
@@ -32,6 +31,8 @@ class Supplying(Protocol):
     def lease(self) -> Lease: ...
 
     def renew(self, lease: Lease, *, dead: bool) -> bool: ...
+
+    def worked(self, lease: Lease) -> None: ...
 
 
 class Origin:
@@ -47,26 +48,38 @@ class Origin:
     def __init__(self, upstream: str, supply: Supplying, network: Network) -> None:
         parts = urlsplit(upstream)
         self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._scheme = parts.scheme
+        self._address = _address(parts, parts.scheme)
         self._base = parts.path.rstrip("/")
         self._supply = supply
-        self._pool = pool(network, connections=CONNECTIONS)
+        self._pool = connections(network)
 
     def answer(self, asked: Asked) -> Answered:
         """Send a request on, and once more with a new credential if the API takes the old one for dead."""
         try:
-            again = self._prepare(asked)
-            lease = self._supply.lease()
-            response = self._send(asked, lease.credential)
-            if again and response.status == self.rejects and self._supply.renew(lease, dead=self._expired(response)):
-                response.drain_conn()
-                response = self._send(asked, self._supply.lease().credential)
+            return self._answer(asked, again=self._prepare(asked))
         except TooLarge:
             return refusal(413, "the body is too large to be held here")
+        except NoSpace as error:
+            return refusal(507, f"the body cannot be held in {error}")
         except EphemeralSecretsError as error:
             return _not_granted(error)
-        except OSError as error:
-            return self._unreachable(error)
-        return Answered(response.status, list(self._headers(response)), _pieces(response))
+        except Unanswered as error:
+            return refusal(error.status, f"{host(self._origin)}: {error}")
+
+    def _answer(self, asked: Asked, *, again: bool) -> Answered:
+        if self._proven(asked):
+            return self._passed_back(self._send(asked, None, again=again))
+        lease = self._supply.lease()
+        response = self._send(asked, lease.credential, again=again)
+        renewed = response.status == self.rejects and self._supply.renew(lease, dead=self._expired(response))
+        if renewed and again:
+            response.close()
+            lease = self._supply.lease()
+            response = self._send(asked, lease.credential, again=again)
+        if response.status != self.rejects:
+            self._supply.worked(lease)
+        return self._passed_back(response)
 
     def _prepare(self, asked: Asked) -> bool:
         """Say whether the request can be sent twice: a body is held for that if it is small."""
@@ -76,47 +89,54 @@ class Origin:
             return True
         return not asked.body.expected
 
-    def _send(self, asked: Asked, credential: Credential) -> BaseHTTPResponse:
-        import urllib3
-        from urllib3 import HTTPHeaderDict
+    def _proven(self, asked: Asked) -> bool:
+        """Say whether a request brings a proof of its own, which wins."""
+        return False
 
-        url, headers = self._authorized(asked, credential)
+    def _send(self, asked: Asked, credential: Credential | None, *, again: bool) -> BaseHTTPResponse:
+        """Send a request; once more where the API hung up, if it can be sent twice and that makes no difference."""
         try:
-            return self._pool.request(
-                asked.method,
-                url,
-                headers=HTTPHeaderDict(headers),
-                body=asked.body.pieces() if asked.body.expected else None,
-                timeout=urllib3.Timeout(connect=CONNECT, read=SILENCE),
-                retries=False,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            name = type(error).__name__
-        raise OSError(name)
+            return self._sent(asked, credential)
+        except Unanswered as error:
+            if not (error.hung_up and again and asked.method in IDEMPOTENT):
+                raise
+        return self._sent(asked, credential)
 
-    def _authorized(self, asked: Asked, credential: Credential) -> tuple[str, list[tuple[str, str]]]:
-        """Give the URL and headers to send."""
+    def _sent(self, asked: Asked, credential: Credential | None) -> BaseHTTPResponse:
+        url, headers = self._authorized(asked, credential)
+        body = asked.body.pieces() if asked.body.expected else None
+        return send(self._pool, asked.method, url, headers, body)
+
+    def _authorized(self, asked: Asked, credential: Credential | None) -> tuple[str, list[tuple[str, str]]]:
+        """
+        Give the URL and headers to send.
+
+        :param credential: None where the request is proven
+        """
         raise NotImplementedError
 
     def _expired(self, response: BaseHTTPResponse) -> bool:
+        """Say whether the API told that the credential is dead."""
         return False
 
-    def _headers(self, response: BaseHTTPResponse) -> Iterator[tuple[str, str]]:
-        for name, value in end_to_end(list(response.headers.iteritems())):
-            yield name, self._here(value) if name.lower() == "location" else value
+    def _passed_back(self, response: BaseHTTPResponse) -> Answered:
+        headers = [
+            (name, self._here(value) if name.lower() == "location" else value)
+            for name, value in end_to_end(list(response.headers.iteritems()))
+        ]
+        return Answered(response.status, headers, Content(response))
 
     def _here(self, location: str) -> str:
         """Lead a redirect within the API back through this face."""
-        path = location.removeprefix(self._origin)
-        if path.startswith("//") or not path.startswith(f"{self._base}/"):
+        try:
+            to = urlsplit(location)
+            within = not to.netloc or _address(to, self._scheme) == self._address
+        except ValueError:
             return location
-        return path.removeprefix(self._base)
-
-    def _unreachable(self, error: OSError) -> Answered:
-        return refusal(502, f"{host(self._origin)}: no answer ({error if error.args else type(error).__name__})")
+        if not within or not f"{to.path}/".startswith(f"{self._base}/"):
+            return location
+        path = to.path.removeprefix(self._base) or "/"
+        return urlunsplit(to._replace(scheme="", netloc="", path=f"/.{path}" if path.startswith("//") else path))
 
 
 class BearerOrigin(Origin):
@@ -132,12 +152,15 @@ class BearerOrigin(Origin):
         self._header = header
         self._prefix = prefix
 
-    def _authorized(self, asked: Asked, credential: Credential) -> tuple[str, list[tuple[str, str]]]:
-        headers = list(asked.headers)
-        name, value = self._proof(credential)
-        if not any(given.lower() == name.lower() for given, _ in headers):
-            headers.append((name, value))
-        return f"{self._origin}{self._base}{asked.target}", headers
+    def _proven(self, asked: Asked) -> bool:
+        return any(name.lower() == self._header.lower() for name, _ in asked.headers)
+
+    def _authorized(self, asked: Asked, credential: Credential | None) -> tuple[str, list[tuple[str, str]]]:
+        proof = [self._proof(credential)] if credential else []
+        return f"{self._origin}{self._base}{asked.target}", [*asked.headers, *proof]
+
+    def _expired(self, response: BaseHTTPResponse) -> bool:
+        return "invalid_token" in response.headers.get("www-authenticate", "")
 
     def _proof(self, credential: Credential) -> tuple[str, str]:
         if isinstance(credential, BasicCredential):
@@ -164,7 +187,7 @@ class SigningOrigin(Origin):
         asked.body.hold()
         return True
 
-    def _authorized(self, asked: Asked, credential: Credential) -> tuple[str, list[tuple[str, str]]]:
+    def _authorized(self, asked: Asked, credential: Credential | None) -> tuple[str, list[tuple[str, str]]]:
         assert isinstance(credential, AwsCredential)
         url = f"{self._origin}{canonical_target(self._base + asked.target)}"
         headers = [(name, value) for name, value in asked.headers if name.lower() not in _OURS]
@@ -189,11 +212,9 @@ class SigningOrigin(Origin):
 _OURS = frozenset({"authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "date"})
 
 
-def _pieces(response: BaseHTTPResponse) -> Iterator[bytes]:
-    try:
-        yield from response.stream(CHUNK, decode_content=False)
-    finally:
-        response.release_conn()
+def _address(url: SplitResult, scheme: str) -> tuple[str, str | None, int]:
+    scheme = url.scheme or scheme
+    return scheme, url.hostname, url.port or (443 if scheme == "https" else 80)
 
 
 def _not_granted(error: EphemeralSecretsError) -> Answered:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from airflow_ephemeral_secrets.caller import Caller
-from airflow_ephemeral_secrets.errors import AccessDenied
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT, Face
 from airflow_ephemeral_secrets.live.origin import BearerOrigin, SigningOrigin
 from airflow_ephemeral_secrets.live.supply import Supply
@@ -17,12 +16,7 @@ def open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, fa
     Open a route, or give the one that is open for the same request.
 
     :param name: the conn_id of the lookup
-    :raises AccessDenied: in a process that parses Dags, and ends before any task could use it
     """
-    if caller.process == "parse":
-        raise AccessDenied(
-            "it is live, and a process that parses Dags does not last", code="not_live_here", hint="asking in the task"
-        )
     key = (resolver, name, recipe.lease_key(caller, recipe.facts(caller)))
     supply = Supply(resolver, recipe, name, caller)
     network = resolver.config.network

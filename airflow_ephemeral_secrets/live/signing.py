@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import cache
 from typing import Any
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -48,16 +51,24 @@ def signature(
     :param sha256: of the body, in hex
     :return: the headers to add
     """
-    from botocore.auth import S3SigV4Auth, SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import ReadOnlyCredentials
 
-    class OfS3(S3SigV4Auth):  # type: ignore[misc]  # botocore carries no types
-        def payload(self, _: Any) -> str:
-            return sha256
-
     keys = ReadOnlyCredentials(credential.access_key_id, credential.secret_access_key, credential.session_token)
     request = AWSRequest(method, url, headers={**headers, "X-Amz-Content-SHA256": sha256})
-    with silence("botocore"):
-        (OfS3 if service == "s3" else SigV4Auth)(keys, service, region).add_auth(request)
+    request.context["sha256"] = sha256
+    # it logs what it signs, token and all, and only then is it worth being silenced
+    with silence("botocore") if logging.getLogger("botocore.auth").isEnabledFor(logging.DEBUG) else nullcontext():
+        _signer(service)(keys, service, region).add_auth(request)
     return {name: value for name, value in request.headers.items() if name.lower() not in headers}
+
+
+@cache
+def _signer(service: str) -> Any:
+    from botocore.auth import S3SigV4Auth, SigV4Auth
+
+    class OfS3(S3SigV4Auth):  # type: ignore[misc]  # botocore carries no types
+        def payload(self, request: Any) -> Any:
+            return request.context["sha256"]
+
+    return OfS3 if service == "s3" else SigV4Auth

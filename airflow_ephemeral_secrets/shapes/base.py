@@ -70,11 +70,15 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     :param dags: patterns of Dag ids
     :param tasks: patterns of task ids
     :param teams: patterns of team names
+    :param run_types: patterns of types of Dag runs: ``scheduled``, ``manual``, ``backfill``, ``asset_triggered``
+    :param owners: patterns of the owners of tasks
     """
 
     dags: list[str] | None = None
     tasks: list[str] | None = None
     teams: list[str] | None = None
+    run_types: list[str] | None = None
+    owners: list[str] | None = None
 
 
 class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="shape"):
@@ -90,9 +94,16 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     accepts: ClassVar[tuple[type[Credential], ...]] = ()
     cautions: ClassVar[tuple[str, ...]] = ()
     """What :meth:`notes` says of every connection of this shape."""
+    why_static: ClassVar[str] = "its hook takes the credential from the connection, and asks nobody for the next one"
+    """Why it has no live form, where it has none."""
 
     source: str
     allow: Rule | None = None
+
+    @classmethod
+    def has_live_form(cls) -> bool:
+        """Say whether it can be live, or always is."""
+        return "live" in cls.__struct_fields__ or cls.face is not Shape.face
 
     def problems(self) -> list[str]:
         """Say what is wrong with the fields together, one ``field: message`` each."""

@@ -28,6 +28,9 @@ class Fields(Shape, frozen=True, kw_only=True, tag="fields"):
     """
 
     accepts = (AwsCredential, BearerToken, BasicCredential)
+    why_static = (
+        "it is for hooks that are not known here; some insist on https, as dbt Cloud's does, and go nowhere else"
+    )
 
     conn_type: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.+-]{1,100}(?!\n)$", description="a connection type")]
     host: Filled | None = None

@@ -156,6 +156,7 @@ class Trino(Account, frozen=True, kw_only=True, tag="trino"):
     :param extra: further keys of the hook, such as ``verify``, ``session_properties`` or ``client_tags``
     """
 
+    why_static = "its hook sends a token by https only, which no place on 127.0.0.1 speaks"
     keys = DBAPI_KEYS | words("client_tags isolation_level roles session_properties source timezone verify")
     refused = {
         **because(FILLED, "auth catalog jwt__file jwt__token protocol"),

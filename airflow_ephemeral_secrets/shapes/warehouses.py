@@ -114,6 +114,7 @@ class Databricks(Server, frozen=True, kw_only=True, tag="databricks"):
     """
 
     accepts = (BearerToken,)
+    why_static = "its SQL hook insists on https, which no place on 127.0.0.1 speaks"
     cautions = ("the hook keeps the token, and sends it with each request: a task may run until it ends",)
     keys = words(
         """

@@ -145,6 +145,7 @@ class AwsAssumeRole(Source, frozen=True, kw_only=True, tag="aws_assume_role"):
             network=minting.network,
             deadline=minting.deadline,
             signed=False,
+            stamp=minting.stamp,
         )
         what = f"sts:AssumeRoleWithWebIdentity of {request['RoleArn']}"
         return aws_role.granted(sts.call("assume_role_with_web_identity", what, **request), request, minting)

@@ -13,7 +13,7 @@ from airflow_ephemeral_secrets.clock import Deadline
 from airflow_ephemeral_secrets.credential import AwsCredential
 from airflow_ephemeral_secrets.errors import MintError, SourceRefused, SourceUnavailable
 from airflow_ephemeral_secrets.sources import aws_errors
-from airflow_ephemeral_secrets.sources.base import Network
+from airflow_ephemeral_secrets.sources.base import Network, user_agent
 from airflow_ephemeral_secrets.sources.exchange import CONNECT, READ, exchange
 from airflow_ephemeral_secrets.sources.silence import silence
 
@@ -135,6 +135,7 @@ class Service:
     :param name: the service, as boto3 names it
     :param signed: False for calls that prove themselves otherwise
     :param signer: who signs, where that is not the worker itself as the session has it
+    :param stamp: facts about the caller, which CloudTrail keeps as part of the user agent
     :param hints: what to try for an error code of this service, where the usual hint would mislead
     :raises SourceUnavailable: when boto3, the profile or the worker's identity is missing
     """
@@ -150,6 +151,7 @@ class Service:
         deadline: Deadline,
         signed: bool = True,
         signer: AwsCredential | None = None,
+        stamp: Mapping[str, str] = {},
         hints: Mapping[str, str] = {},
     ) -> None:
         self._network = network
@@ -167,7 +169,7 @@ class Service:
             connect_timeout=CONNECT,
             read_timeout=READ,
             proxies={},
-            user_agent_extra="airflow-ephemeral-secrets",
+            user_agent_extra=user_agent(stamp),
             signature_version=None if signed else UNSIGNED,
         )
         keys = {
@@ -197,7 +199,7 @@ class Service:
                 answer: Mapping[str, Any] = getattr(self._client, operation)(**parameters)
                 return answer
         except ClientError as error:
-            failure = aws_errors.refusal(error.response, what, self._hints)
+            failure = aws_errors.refusal(error.response, what, self._hints, parameters.get("RoleArn"))
         except HTTPClientError as error:
             failure = aws_errors.unanswered(error.kwargs.get("error"), what)
         except MintError as error:

@@ -12,6 +12,8 @@ _CODE = re.compile(r"(?=[A-Za-z.]*[A-Z])[A-Za-z][A-Za-z0-9.]{2,59}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,80}")
 _SECONDS = re.compile(r"[0-9]{1,5}")
 
+_MISSING = re.compile(r"not authorized to perform: (sts:TagSession|sts:SetSourceIdentity)\b")
+
 TRANSIENT = frozenset(
     {
         "Throttling",
@@ -73,13 +75,15 @@ def nonsense(name: str, status: int, what: str) -> MintError:
     return SourceFailed(f"{what}: an answer that makes no sense ({name})", code="bad_answer")
 
 
-def refusal(response: Mapping[str, Any], what: str, hints: Mapping[str, str]) -> MintError:
+def refusal(response: Mapping[str, Any], what: str, hints: Mapping[str, str], role: str | None = None) -> MintError:
     """
     Classify what AWS answered; its message is left out, for it may repeat what was sent.
 
-    A code that does not look like one comes from a body that is not AWS's, and is left out too.
+    All that is taken of the message is which of two permissions is missing, if it says so. A code that does not look
+    like one comes from a body that is not AWS's, and is left out too.
 
     :param hints: what to try, by code, where ``HINTS`` does not say it for this service
+    :param role: the role that was asked for
     """
     metadata = response.get("ResponseMetadata", {})
     status = int(metadata.get("HTTPStatusCode", 0))
@@ -88,8 +92,15 @@ def refusal(response: Mapping[str, Any], what: str, hints: Mapping[str, str]) ->
         return nonsense("", status, what)
     details: dict[str, Any] = {"code": code, "hint": {**HINTS, **hints}.get(code), "request_id": request_id(metadata)}
     message = f"{what}: AWS answered {status} {code}"
+    if role and (missing := _MISSING.search(str(response["Error"].get("Message")))):
+        message, details["hint"] = f"{message} for {missing[1]}", _statement(missing[1], role)
     if status == 429 or status >= 500 or code in TRANSIENT:
         retry_after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
         details["retry_after"] = float(retry_after) if _SECONDS.fullmatch(retry_after) else None
         return SourceFailed(message, **details)
     return SourceRefused(message, **details)
+
+
+def _statement(action: str, role: str) -> str:
+    statement = f'{{"Effect": "Allow", "Action": "{action}", "Resource": "{role}"}}'
+    return f"{statement} for the worker's identity, and {action} beside sts:AssumeRole in the role's trust policy"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from hashlib import sha256
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta
 
+from airflow_ephemeral_secrets.caller import stamp_id
 from airflow_ephemeral_secrets.credential import AwsCredential
 from airflow_ephemeral_secrets.errors import SourceFailed, SourceRefused
 from airflow_ephemeral_secrets.sources import aws_client, aws_errors
@@ -63,7 +62,7 @@ def session_name(stamp: Mapping[str, str]) -> str:
     Name a role session after the caller: 2 to 64 letters, digits and ``_+=,.@-``.
 
     Two stamps never share a name: one that was changed or cut, or that another could be taken for, ends in 8 hex
-    digits of its facts.
+    digits of :func:`stamp_id`.
 
     :param stamp: the facts to name, in order
     """
@@ -74,8 +73,7 @@ def session_name(stamp: Mapping[str, str]) -> str:
     clear = name != "airflow" and not _HASHED.fullmatch(name) and not any("." in value for value in stamp.values())
     if name == whole and clear and 2 <= len(name) <= SESSION_NAME:
         return name
-    digest = sha256(msgspec.json.encode(dict(stamp), order="deterministic")).hexdigest()
-    return f"{name[: SESSION_NAME - 9]}-{digest[:8]}"
+    return f"{name[: SESSION_NAME - 9]}-{(stamp_id(stamp) or '')[:8]}"
 
 
 def request(minting: Minting, duration: int) -> dict[str, Any]:
@@ -113,6 +111,7 @@ def assume(
         endpoint_url=endpoint_url,
         network=minting.network,
         deadline=minting.deadline,
+        stamp=minting.stamp,
     )
     return granted(sts.call("assume_role", f"sts:AssumeRole of {request['RoleArn']}", **request), request, minting)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
+from uuid import UUID
 
 from msgspec import Meta
 
-from airflow_ephemeral_secrets.caller import Attribution
+from airflow_ephemeral_secrets.caller import Attribution, stamp_id
 from airflow_ephemeral_secrets.credential import BearerToken, Credential
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.sources import azure_identity
@@ -52,8 +53,8 @@ class Azure(Source, frozen=True, kw_only=True, tag="azure"):
     :param certificate: proves the app: a certificate and its RSA key, in PEM or as Key Vault keeps them
     :param authority: Entra ID's host; the public cloud's for an app, else what ``AZURE_AUTHORITY_HOST`` says first
     :param ttl: has no say: Entra ID decides, 60 to 90 minutes for an app, up to a day for a managed identity
-    :param attribution: Entra ID's log has no room for the caller; finer means tokens of their own, told apart there by
-        the request id in our audit
+    :param attribution: how finely the correlation id in Entra ID's sign-in log names the caller: it is the ``stamp_id``
+        of the audit line
     """
 
     templates = ("scope",)
@@ -91,7 +92,8 @@ class Azure(Source, frozen=True, kw_only=True, tag="azure"):
         return [self.authority] if self.authority else []
 
     def mint(self, minting: Minting) -> Credential:
-        worker = Worker(minting.network, minting.deadline)
+        named = stamp_id(minting.stamp)
+        worker = Worker(minting.network, minting.deadline, str(UUID(named)) if named else None)
         return self._identity(minting, worker).token(minting.facts["scope"], minting.asked)
 
     def _identity(self, minting: Minting, worker: Worker) -> Identity:

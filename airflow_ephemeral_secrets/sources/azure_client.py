@@ -65,15 +65,23 @@ class Transport:
     """
     Carry the requests of an SDK, as an ``azure.core.pipeline.transport.HttpTransport`` does.
 
+    :param request_id: what Azure shall call each request, where that is not left to the SDK
     :param own: matches what may be asked besides ``network.allow_endpoints``; None where no answer names an endpoint
     :param metadata: whether it leads to the metadata service of this host
     """
 
     def __init__(
-        self, network: Network, deadline: Deadline, *, own: re.Pattern[str] | None = None, metadata: bool = False
+        self,
+        network: Network,
+        deadline: Deadline,
+        request_id: str | None = None,
+        *,
+        own: re.Pattern[str] | None = None,
+        metadata: bool = False,
     ) -> None:
         self.seen: Answer | MintError | None = None
         self.sent: tuple[str, ...] = ()
+        self._request_id = request_id
         self._network = network
         self._deadline = deadline
         self._own = own
@@ -124,6 +132,8 @@ class Transport:
         """Send one request and read one answer."""
         self.sent += _proofs(request)
         before = self._deadline.remaining()
+        if self._request_id:
+            request.headers.update(dict.fromkeys(_OURS, self._request_id))
         try:
             if self._own:
                 require_allowed(request.url, self._own, self._network, "the token endpoint")

@@ -77,10 +77,12 @@ class Worker(NamedTuple):
 
     :param network: how providers are reached
     :param deadline: bounds all requests together
+    :param request_id: what Entra ID shall call them in its log, as their correlation id
     """
 
     network: Network
     deadline: Deadline
+    request_id: str | None = None
 
 
 class Identity(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta, Struct
 
-from airflow_ephemeral_secrets.caller import Attribution, Caller
+from airflow_ephemeral_secrets.caller import Attribution, Caller, stamp_id
 from airflow_ephemeral_secrets.clock import Deadline, Duration, Instant, seconds
 from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.reading import SecretName
@@ -44,6 +44,11 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ca_file: AbsolutePath | None = None
     proxy: Proxy | None = None
     allow_endpoints: list[Endpoint] = []
+
+
+def user_agent(stamp: Mapping[str, str] = {}) -> str:
+    """Say who sends a request: this package and, where it is made for a caller that is named, the ``stamp_id``."""
+    return f"airflow-ephemeral-secrets stamp/{stamp_id(stamp)}" if stamp else "airflow-ephemeral-secrets"
 
 
 class Minting(Struct, frozen=True, kw_only=True):

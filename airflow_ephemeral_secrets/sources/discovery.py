@@ -15,9 +15,9 @@ from typing import Any
 from msgspec import Struct
 
 from airflow_ephemeral_secrets.errors import MintError, SourceFailed, SourceRefused
-from airflow_ephemeral_secrets.sources.base import Minting, Network
+from airflow_ephemeral_secrets.sources.base import Minting, Network, user_agent
 from airflow_ephemeral_secrets.sources.token_answer import members, nonsense, refusal
-from airflow_ephemeral_secrets.sources.token_endpoint import USER_AGENT, send
+from airflow_ephemeral_secrets.sources.token_endpoint import send
 
 HELD = 3_600.0
 MOST = 64
@@ -90,7 +90,7 @@ def _read(issuer: str, minting: Minting) -> Issuer:
 
 
 def _metadata(issuer: str, what: str, minting: Minting) -> Mapping[str, Any]:
-    headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
+    headers = {"Accept": "application/json", "User-Agent": user_agent()}
     for url in well_known(issuer):
         answer = send("GET", url, what, minting, headers=headers, body=None)
         if answer.status != 404:

@@ -169,7 +169,12 @@ def host(url: str) -> str:
 
 
 def pool(
-    network: Network, certificate: Certificate | None = None, *, metadata: bool = False, connections: int = 1
+    network: Network,
+    certificate: Certificate | None = None,
+    *,
+    metadata: bool = False,
+    connections: int = 1,
+    hosts: int = 10,
 ) -> PoolManager:
     """
     Make what connects to providers as the configuration says.
@@ -177,6 +182,7 @@ def pool(
     :param certificate: what this client presents
     :param metadata: whether it goes to the metadata service of this host, which no proxy reaches
     :param connections: how many to a host are kept open
+    :param hosts: how many have connections that are kept open
     :raises SourceUnavailable: when ``network.ca_file`` is not usable
     """
     import urllib3
@@ -191,8 +197,8 @@ def pool(
         ) from None
     proxy = None if metadata else network.proxy
     if proxy:
-        return urllib3.ProxyManager(proxy, ssl_context=context, proxy_ssl_context=usual, maxsize=connections)
-    return urllib3.PoolManager(ssl_context=context, maxsize=connections)
+        return urllib3.ProxyManager(proxy, hosts, ssl_context=context, proxy_ssl_context=usual, maxsize=connections)
+    return urllib3.PoolManager(hosts, ssl_context=context, maxsize=connections)
 
 
 @contextmanager

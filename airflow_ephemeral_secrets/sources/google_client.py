@@ -13,7 +13,7 @@ from msgspec import Struct
 from airflow_ephemeral_secrets.clock import Deadline, Instant
 from airflow_ephemeral_secrets.credential import BearerToken
 from airflow_ephemeral_secrets.errors import MintError, SourceRefused, SourceUnavailable
-from airflow_ephemeral_secrets.sources.base import Network
+from airflow_ephemeral_secrets.sources.base import Network, user_agent
 from airflow_ephemeral_secrets.sources.exchange import Answer, exchange, host
 from airflow_ephemeral_secrets.sources.silence import silence
 from airflow_ephemeral_secrets.sources.token_answer import (
@@ -126,7 +126,7 @@ class Client:
             answer = exchange(
                 method,
                 url,
-                headers={"User-Agent": "airflow-ephemeral-secrets", **(headers or {})},
+                headers={"User-Agent": user_agent(self._stamp), **(headers or {})},
                 body=body,
                 network=self.network,
                 deadline=self.deadline,

@@ -93,7 +93,7 @@ class Impersonated(Struct, frozen=True):
         found = self._ask(client, "signJwt", f"assertion of {self.email}", {"payload": json.dumps(assertion)})
         signed = checked(found.get("signedJwt"), asked.what)
         form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": signed}
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **client.reason}
         answer = client.send(
             "POST", TOKEN_URL, asked.what, headers=headers, body=urlencode(form).encode(), sent=[signed]
         )

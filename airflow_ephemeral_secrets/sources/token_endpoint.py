@@ -8,12 +8,10 @@ from urllib.parse import urlencode
 
 from airflow_ephemeral_secrets.credential import BearerToken
 from airflow_ephemeral_secrets.errors import MintError
-from airflow_ephemeral_secrets.sources.base import Minting
+from airflow_ephemeral_secrets.sources.base import Minting, user_agent
 from airflow_ephemeral_secrets.sources.certificate import Certificate
 from airflow_ephemeral_secrets.sources.exchange import Answer, exchange
 from airflow_ephemeral_secrets.sources.token_answer import OAUTH, Asked, Codes, token
-
-USER_AGENT = "airflow-ephemeral-secrets"
 
 
 def send(method: str, url: str, what: str, minting: Minting, **more: Any) -> Answer:
@@ -57,7 +55,7 @@ def post(
         headers={
             "Accept": "application/json",
             "Content-Type": "application/x-www-form-urlencoded",
-            "User-Agent": USER_AGENT,
+            "User-Agent": user_agent(minting.stamp),
             **headers,
         },
         body=urlencode(form).encode(),

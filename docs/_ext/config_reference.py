@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta, Struct
 
-from airflow_ephemeral_secrets.config import AuditSettings, ParseSettings, StoreSettings
+from airflow_ephemeral_secrets.config import AuditSettings, ParseSettings, PolicySettings, StoreSettings, SyslogSettings
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import Rule, VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
@@ -27,6 +27,8 @@ SETTINGS: Mapping[str, type[Struct]] = {
     "store": StoreSettings,
     "network": Network,
     "parse": ParseSettings,
+    "policy": PolicySettings,
+    "syslog": SyslogSettings,
 }
 
 _PARAM = re.compile(r"^:param (\w+): (.+(?:\n +.+)*)", re.MULTILINE)

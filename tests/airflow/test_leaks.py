@@ -173,7 +173,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             )
             own.witness()
             leak = ["connections", "add", "leak", "--conn-type", "http", "--conn-password"]
-            assert airflow.run(*leak, canary("metadata connection")).returncode == 0
+            assert airflow.run(*leak, canary("metadata connection"), timeout=180).returncode == 0
             airflow.wait(["clean", "leaky"], timeout=240, parsed=False)
         minted = {"token": TOKEN, **minted_secrets(aws.issued())}
         leaked = {sink: (plain if sink in ("lineage", "statsd") else canary)(sink) for sink in SINKS}

@@ -3,220 +3,184 @@
 from __future__ import annotations
 
 import json
-import threading
+import os
+import resource
+import subprocess
+import sys
 from collections.abc import Iterator
-from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from airflow_ephemeral_secrets import document
-from airflow_ephemeral_secrets._airflow import Setting
-from airflow_ephemeral_secrets.cli import checks, main
-from airflow_ephemeral_secrets.cli.checks import Finding
-from airflow_ephemeral_secrets.clock import SystemClock
+from airflow_ephemeral_secrets.cli import main
+from airflow_ephemeral_secrets.cli.checks import packages
+from airflow_ephemeral_secrets.cli.checks.finding import Finding
 from airflow_ephemeral_secrets.config import from_document
+from airflow_ephemeral_secrets.demo.environment import allowed
 from tests.broken import WHOLE
+from tests.cli.faults import FAULTS
+from tests.cli.setup import Provider, Setup
 
-OURS = "airflow_ephemeral_secrets.EphemeralSecretsBackend"
-
-
-class Provider:
-    """A provider that answers anything, with a clock of its own."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-        provider = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response_only(404)
-                self.send_header("Date", formatdate(provider.now() + provider.ahead, usegmt=True))
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    @staticmethod
-    def now() -> float:
-        from airflow_ephemeral_secrets.clock import SystemClock
-
-        return SystemClock().now().wall
+ENOUGH = 25
+LONGEST = 2.0
 
 
 @pytest.fixture
-def provider() -> Iterator[Provider]:
-    provider = Provider()
-    threading.Thread(target=provider.server.serve_forever, daemon=True).start()
-    yield provider
-    provider.server.shutdown()
-    provider.server.server_close()
+def setup(tmp_path: Path, ram: Path) -> Iterator[Setup]:
+    with ExitStack() as stack:
+        yield Setup(tmp_path, ram, stack.enter_context(Provider()), stack)
 
 
-@pytest.fixture
-def config(provider: Provider, ram: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A configuration in which nothing is wrong."""
-    monkeypatch.setenv("A_TOKEN", "canary-secret")
-    role = "arn:aws:iam::111122223333:role/reader"
-    return {
-        "version": 1,
-        "secrets": {"token": {"from": "env", "name": "A_TOKEN"}},
-        "sources": {
-            "api": {"kind": "static", "token": {"secret": "token"}},
-            "lake": {"kind": "aws_assume_role", "role_arn": role, "region": "eu-west-1", "endpoint_url": provider.url},
-        },
-        "connections": {"api": {"source": "api", "shape": "http", "host": "https://api.example.com"}},
-        "store": {"host": str(ram)},
-    }
-
-
-def findings(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, config: dict[str, Any], *more: str
+def here(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> tuple[int, list[Finding]]:
-    file = tmp_path / "ephemeral.json"
-    file.write_text(json.dumps(config))
-    code = main.main(["doctor", "--json", "--config", str(file), *more])
+    """Ask the doctor in this process."""
+    for name, value in setup.environment.items():
+        monkeypatch.setenv(name, value)
+    code = main.main(["doctor", "--json", *setup.arguments])
     told = capsys.readouterr()
-    assert "canary" not in told.out + told.err
-    return code, [Finding(**finding) for finding in json.loads(told.out)]
+    return code, _findings(told.out, told.err)
 
 
-def test_nothing_to_mend(capsys: pytest.CaptureFixture[str], tmp_path: Path, config: dict[str, Any]) -> None:
+def apart(setup: Setup) -> tuple[int, list[Finding]]:
+    """Ask the doctor as a program."""
+    command = [sys.executable, "-m", "airflow_ephemeral_secrets.cli.main", "doctor", "--json", *setup.arguments]
+    environment = {**allowed(), "AIRFLOW_HOME": os.environ["AIRFLOW_HOME"], **setup.environment}
+    done = subprocess.run(command, cwd=setup.folder, capture_output=True, text=True, env=environment, check=False)
+    assert done.stdout, done.stderr
+    return done.returncode, _findings(done.stdout, done.stderr)
+
+
+def _findings(out: str, err: str) -> list[Finding]:
+    assert "canary" not in out + err
+    return [Finding(**finding) for finding in json.loads(out)]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_is_named(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """A fault is named, with why it matters and what to change, and nothing else is."""
+    fault = FAULTS[name]
+    fault.make(setup)
+    setup.write()
+    code, found = apart(setup) if fault.apart else here(setup, monkeypatch, capsys)
+
+    unusable = any(check == "config" or "does not start" in words for check, words in fault.said)
+    assert code == (2 if unusable else 1)
+    assert [finding.check for finding in found] == [check for check, _ in fault.said], found
+    for finding, (_, words) in zip(found, fault.said, strict=True):
+        assert words in finding.what
+        assert finding.why
+        assert finding.mend
+
+
+def test_there_are_faults_enough() -> None:
+    """The table is as long as was promised."""
+    assert len(FAULTS) >= ENOUGH
+
+
+def test_nothing_to_mend(setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """On a clean set-up it finds nothing and exits 0, minting included."""
-    assert findings(capsys, tmp_path, config, "--mint") == (0, [])
+    setup.arguments.append("--mint")
+    setup.write()
+    assert here(setup, monkeypatch, capsys) == (0, [])
+    assert not setup.audit.exists() or setup.audit.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize(
-    ("change", "check", "words"),
-    [
-        ({"store": {"host": "/proc/self/nowhere"}}, "store", "/proc/self/nowhere"),
-        ({"network": {"ca_file": "/nonexistent.pem"}}, "endpoints", "network.ca_file /nonexistent.pem"),
-    ],
-)
-def test_each_fault_is_found(
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    config: dict[str, Any],
-    change: dict[str, Any],
-    check: str,
-    words: str,
+def test_it_is_quick(setup: Setup) -> None:
+    """On a clean set-up the whole program works for less than two seconds, Airflow's import included."""
+    setup.write()
+
+    def took() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert apart(setup) == (0, [])
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert any(took() < LONGEST for _ in range(5))
+
+
+def test_airflow_is_not_started(setup: Setup) -> None:
+    """It reads Airflow's settings, and leaves its database and its logging alone."""
+    setup.write()
+    script = (
+        "import sys; from airflow_ephemeral_secrets.cli.main import main; main(['doctor']);"
+        "import airflow.settings as s; print(s.engine, 'airflow.sdk.execution_time.task_runner' in sys.modules)"
+    )
+    environment = {**allowed(), "AIRFLOW_HOME": os.environ["AIRFLOW_HOME"], **setup.environment}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == ["None", "False"]
+
+
+def test_as_text(setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """For people each finding is three lines, and all being well is one."""
+    for name, value in setup.environment.items():
+        monkeypatch.setenv(name, value)
+    setup.write()
+    assert main.main(["doctor"]) == 0
+    assert capsys.readouterr() == ("", "nothing to mend\n")
+    monkeypatch.setenv("AIRFLOW__SECRETS__USE_CACHE", "True")
+    assert main.main(["doctor"]) == 1
+    assert [line.split(":")[0].strip() for line in capsys.readouterr().out.splitlines()] == ["settings", "why", "mend"]
+
+
+def test_environment_that_does_not_steer_is_named(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A fault is one finding that names it, and exit code 1."""
-    code, found = findings(capsys, tmp_path, {**config, **change})
-    assert code == 1
-    assert [finding.check for finding in found] == [check]
-    assert words in found[0].what
-    assert found[0].why
-    assert found[0].mend
+    """Whoever wonders why a proxy of the environment does nothing is told, and not shown its password."""
+    FAULTS["provider that is not there"].make(setup)
+    setup.environment["HTTPS_PROXY"] = "http://user:canary@proxy.example.com"
+    setup.write()
+    _, (finding,) = here(setup, monkeypatch, capsys)
+    assert "network.proxy (HTTPS_PROXY of the environment steers no request of ours)" in finding.mend
 
 
-@pytest.mark.parametrize(("ahead", "words"), [(3600.0, "behind"), (-3600.0, "ahead of")])
-def test_clock_skew(
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    config: dict[str, Any],
-    provider: Provider,
-    ahead: float,
-    words: str,
+def test_with_another_configuration(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A provider whose clock differs by over a minute is named."""
-    provider.ahead = ahead
-    code, (finding,) = findings(capsys, tmp_path, config)
-    assert code == 1
-    assert words in finding.what
-
-
-def test_failed_mint(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With --mint, a recipe that cannot mint here is found."""
-    monkeypatch.delenv("A_TOKEN")
-    code, (finding,) = findings(capsys, tmp_path, config, "--mint")
-    assert code == 1
-    assert "api: environment variable A_TOKEN is not set on this worker" in finding.what
+    """With --config it looks at that file, whatever backend Airflow's settings name."""
+    FAULTS["another backend in the settings"].make(setup)
+    setup.arguments += ["--config", str(setup.file)]
+    setup.write()
+    assert here(setup, monkeypatch, capsys) == (0, [])
 
 
 def test_recipe_for_certain_callers_is_passed_over(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With --mint, a recipe that only some Dags may use is no fault, since nobody asks for it here."""
-    monkeypatch.delenv("A_TOKEN")
-    config["connections"]["api"]["allow"] = {"dags": ["etl_*"]}
-    assert findings(capsys, tmp_path, config, "--mint") == (0, [])
+    setup.arguments.append("--mint")
+    setup.write()
+    assert here(setup, monkeypatch, capsys) == (0, [])
+    assert not any(request.method == "POST" for request in setup.provider.requests)
 
 
-def test_broken_configuration(capsys: pytest.CaptureFixture[str], tmp_path: Path, config: dict[str, Any]) -> None:
-    """Every problem of the configuration is a finding, and exit code 2."""
-    code, found = findings(capsys, tmp_path, {**config, "version": 2, "conections": {}})
-    assert code == 2
-    assert [finding.what for finding in found] == [
-        "conections: unknown key; did you mean 'connections'?",
-        "version: required; the only version is 1",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("server", "worker", "words"),
-    [
-        (None, None, []),
-        (
-            Setting("secrets", OURS, {"config_file": "a"}, False),
-            Setting("workers", OURS, {"config_file": "a"}, False),
-            [],
-        ),
-        (Setting("secrets", OURS, {}, True), None, ["[secrets] backend kwargs are not a JSON object"]),
-        (
-            Setting("secrets", OURS, {"config_file": "a"}, False),
-            Setting("workers", OURS, {"config_file": "b"}, False),
-            ["[secrets] and [workers] name different configurations"],
-        ),
-        (
-            Setting("secrets", OURS, {"config_file": "a"}, False),
-            Setting("workers", "other.Backend", {}, False),
-            ["[workers] secrets_backend is other.Backend"],
-        ),
-    ],
-)
-def test_airflows_settings(server: Setting | None, worker: Setting | None, words: list[str]) -> None:
-    """Settings of Airflow's that would make us fail, or not be asked, are found."""
-    assert [finding.what for finding in checks.airflow_settings(server, worker, "CeleryExecutor")] == words
-
-
-@pytest.mark.parametrize(("server", "found"), [(None, 1), (Setting("secrets", OURS, {}, False), 0)])
-def test_local_executor_needs_both_sections(server: Setting | None, found: int) -> None:
-    """LocalExecutor writes task logs unmasked to the scheduler's output, unless the scheduler has this backend too."""
-    worker = Setting("workers", OURS, {}, False)
-    assert len(list(checks.airflow_settings(server, worker, "LocalExecutor"))) == found
-
-
-@pytest.mark.parametrize(("value", "found"), [("True", 1), ("False", 0), (None, 0)])
-def test_use_cache(value: str | None, found: int) -> None:
-    """Airflow's own cache, which knows no expiry, is a finding where it is on."""
-    assert len(list(checks.use_cache(value))) == found
-
-
-@pytest.mark.parametrize(("module", "extra", "prefixes"), checks.PACKAGES)
+@pytest.mark.parametrize(("module", "extra", "prefixes"), packages.PACKAGES)
 def test_missing_package(monkeypatch: pytest.MonkeyPatch, module: str, extra: str, prefixes: tuple[str, ...]) -> None:
     """An SDK that some source or reference needs is found missing, with the kinds that need it and the extra."""
     everything = from_document(document.parse(WHOLE["everything"]), "everything")
-    monkeypatch.setattr(checks, "find_spec", lambda name: None if name == module else object())
-    (finding,) = checks.packages(everything)
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == module else object())
+    (finding,) = packages.extras(everything)
 
     assert finding.what.startswith(f"{module} is not installed, and {prefixes[0]}")
     assert finding.mend == f"pip install 'airflow-ephemeral-secrets[{extra}]'"
 
 
-def test_stores_of_secrets_are_asked_too(provider: Provider) -> None:
+def test_stores_of_secrets_are_asked_too(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A store of secrets that cannot be reached is found before a mint needs it."""
-    reference = {"from": "aws_secrets_manager", "secret_id": "s", "region": "eu-west-1", "endpoint_url": provider.url}
-    config = from_document({"version": 1, "secrets": {"s": reference}}, "a test")
-    provider.ahead = 3_600
-    (finding,) = checks.endpoints(config, SystemClock())
+    place = {
+        "from": "aws_secrets_manager",
+        "secret_id": "s",
+        "region": "eu-west-1",
+        "endpoint_url": "http://127.0.0.1:9",
+    }
+    setup.config["secrets"]["far"] = place
+    setup.write()
+    _, (finding,) = here(setup, monkeypatch, capsys)
 
-    assert finding.check == "clock"
+    assert finding.check == "endpoints"

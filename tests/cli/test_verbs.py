@@ -71,6 +71,25 @@ def test_explain(
     assert (got, json.loads(out)["granted"]) == (code, code == 0)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([], 1),
+        (["--run-type", "scheduled", "--owner", "data-platform"], 0),
+        (["--run-id", "scheduled__2027-01-15", "--owner", "data-platform"], 0),
+        (["--run-id", "manual__2027-01-15", "--owner", "data-platform"], 1),
+        (["--run-type", "scheduled", "--owner", "people"], 1),
+    ],
+)
+def test_explain_for_a_run_and_an_owner(
+    capsys: pytest.CaptureFixture[str], file: Path, arguments: Sequence[str], code: int
+) -> None:
+    """The type of the run, or an id that tells it, and the owner of the task can be given too."""
+    file.write_text(GOOD.replace('dags: ["etl_*"]', 'run_types: [scheduled], owners: ["data-*"]'))
+    got, out, _ = run(capsys, "explain", "lake", "--dag-id", "etl_a", *arguments, "--config", str(file))
+    assert (got, "under allow." in out) == (code, code == 1 and bool(arguments))
+
+
 def test_mint(capsys: pytest.CaptureFixture[str], file: Path) -> None:
     """Mint prints everything about the credential but the secret."""
     code, out, _ = run(capsys, "mint", "api", "--config", str(file), "--json")
@@ -80,6 +99,22 @@ def test_mint(capsys: pytest.CaptureFixture[str], file: Path) -> None:
     assert len(told["lease_id"]) == 12
     code, out, _ = run(capsys, "mint", "api", "--config", str(file))
     assert "principal   static token" in out
+
+
+@pytest.mark.parametrize(
+    ("conn_id", "told"),
+    [
+        ("api", "asks nobody else; without this recipe: the environment variable AIRFLOW_CONN_API, which is set here"),
+        ("other", "asks the API server: its environment and the metadata database"),
+    ],
+)
+def test_explain_tells_who_else_there_is(
+    capsys: pytest.CaptureFixture[str], file: Path, monkeypatch: pytest.MonkeyPatch, conn_id: str, told: str
+) -> None:
+    """The last step is who would answer if this backend did not."""
+    monkeypatch.setenv("AIRFLOW_CONN_API", "http://decoy.example.com")
+    _, out, _ = run(capsys, "explain", conn_id, "--config", str(file))
+    assert out.splitlines()[-1].split(maxsplit=2)[2] == told
 
 
 @pytest.mark.parametrize(

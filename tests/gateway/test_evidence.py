@@ -82,6 +82,22 @@ def test_headers_of_the_request(library: str) -> None:
     assert {name.lower(): value for name, value in shown.items()}["authorization"] == "Bearer the-token-of-the-request"
 
 
+class Odd(Exception):
+    """An exception whose attributes raise, as those of some libraries do."""
+
+    @property
+    def response(self) -> None:
+        raise RuntimeError
+
+    headers = status = code = answer = request_info = response
+
+
+def test_attributes_that_raise() -> None:
+    """What cannot be read says nothing."""
+    assert evidence.answer(Odd(), NOW) is None
+    assert evidence.shown(Odd()) == {}
+
+
 def test_a_ring_of_exceptions_ends() -> None:
     """Exceptions that lead to each other are walked once."""
     one, other = ValueError("one"), ValueError("other")

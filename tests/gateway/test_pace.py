@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -181,6 +182,26 @@ def test_the_dead_hold_no_lock(ram: Path, directory: int) -> None:
     began = time.monotonic()
     Pace("50/s", Schedule(directory, "api")).wait(10)
     assert time.monotonic() - began < 5
+
+
+def test_the_stopped_are_not_waited_for(ram: Path, directory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is stopped with the lock in its hand is passed by after a while."""
+    monkeypatch.setattr(pace, "LOCK_TRIES", 20)
+    Pace("50/s", Schedule(directory, "api"), FakeClock()).wait(0)
+    (file,) = ram.iterdir()
+    with file.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert Pace("50/s", Schedule(directory, "api"), FakeClock()).wait(PATIENCE) == pytest.approx(0.02)
+
+
+def test_directory_is_gone(tmp_path: Path) -> None:
+    """Where the directory was removed, a process keeps a pace of its own, and no request fails for it."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    folder.rmdir()
+    turns = Pace("10/s", Schedule(descriptor, "of a test whose directory is gone"), FakeClock())
+    assert [turns.wait(PATIENCE) for _ in range(2)] == [0, pytest.approx(0.1)]
 
 
 def test_place(monkeypatch: pytest.MonkeyPatch, ram: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -104,10 +104,11 @@ class Tokens:
     def __init__(self, valid: Callable[[str], bool]) -> None:
         self.valid = valid
         self.revoked: set[str] = set()
+        self.says = {"Retry-After": "7"}
 
     def __call__(self, seen: Seen) -> Answer | None:
         token = seen.headers.get("authorization", "").removeprefix("Bearer ")
-        return None if self.valid(token) and token not in self.revoked else (401, {"Retry-After": "7"}, b"{}")
+        return None if self.valid(token) and token not in self.revoked else (401, self.says, b"{}")
 
 
 class Signatures:

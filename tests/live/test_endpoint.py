@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
-from airflow_ephemeral_secrets.live.endpoint import Answered, Asked, Endpoint
+from airflow_ephemeral_secrets.live.endpoint import UNUSED, Answered, Asked, Endpoint
 from airflow_ephemeral_secrets.shapes.live import CAPABILITY, Route
+from airflow_ephemeral_secrets.testing import FakeClock
 
 
 class Echo:
@@ -174,8 +176,8 @@ def test_nothing_starts_before_it_is_needed() -> None:
 
 
 def test_closes_for_good(endpoint: Endpoint) -> None:
-    """Once closed, its port is closed, its thread gone and its capabilities are void."""
-    before = threading.active_count()
+    """Once closed, its port is closed, its threads end and its capabilities are void."""
+    before = set(threading.enumerate())
     route = endpoint.route("key", Echo)
     request(route)
     endpoint.close()
@@ -183,7 +185,39 @@ def test_closes_for_good(endpoint: Endpoint) -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port(route)), timeout=1)
     assert endpoint.face(route.capability) is None
-    assert threading.active_count() <= before + 1
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_place_that_nobody_uses_is_closed() -> None:
+    """A place ends a day after its last use, and whoever still asks for it is told what to do."""
+    clock = FakeClock()
+    with closing(Endpoint(clock)) as endpoint:
+        kept, gone = endpoint.route("kept", Echo), endpoint.route("gone", Echo)
+        desk = endpoint.desk("desk", Desk)
+        for _ in range(3):
+            clock.advance(UNUSED / 2)
+            assert request(kept).startswith("HTTP/1.1 200 ")
+        refused = request(gone)
+
+        assert refused.startswith("HTTP/1.1 407 ")
+        assert "closed after a day without use" in refused
+        assert "looked up anew" in refused
+        assert request(kept, target=desk.url.removeprefix(kept.url), capability="").startswith("HTTP/1.1 407 ")
+        anew = endpoint.route("gone", Echo)
+        assert anew.capability != gone.capability
+        assert request(anew).startswith("HTTP/1.1 200 ")
+
+
+def test_places_are_bounded(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are too many places, the one that was used least recently goes."""
+    monkeypatch.setattr("airflow_ephemeral_secrets.live.endpoint.MOST_PLACES", 2)
+    first, second = endpoint.route("first", Echo), endpoint.route("second", Echo)
+    request(first)
+    third = endpoint.route("third", Echo)
+
+    assert [request(route)[9:12] for route in (first, second, third)] == ["200", "407", "200"]
 
 
 def test_forked_child_starts_its_own(endpoint: Endpoint) -> None:

@@ -5,87 +5,19 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from random import Random
-from typing import Any
 
-import msgspec
 import pytest
 import requests
 
-from airflow_ephemeral_secrets.audit import Audit
-from airflow_ephemeral_secrets.caller import Caller
-from airflow_ephemeral_secrets.config import Config
-from airflow_ephemeral_secrets.credential import AwsCredential, Credential
+from airflow_ephemeral_secrets.caller import Caller, Process
 from airflow_ephemeral_secrets.errors import AccessDenied, SourceFailed
-from airflow_ephemeral_secrets.leases.cache import LeaseCache
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT
-from airflow_ephemeral_secrets.live.routes import open_route
-from airflow_ephemeral_secrets.policy import Policy
-from airflow_ephemeral_secrets.recipe import Book
-from airflow_ephemeral_secrets.resolver import Resolver
-from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape
 from airflow_ephemeral_secrets.shapes.http import Http
 from airflow_ephemeral_secrets.shapes.http_sigv4 import HttpSigV4
 from airflow_ephemeral_secrets.shapes.live import CAPABILITY
-from airflow_ephemeral_secrets.sources.base import Minting, Source
 from airflow_ephemeral_secrets.testing import FakeClock, FakeSource
+from tests.live.asking import REGION, Asking, Keys
 from tests.live.gateways import Gateway, Signatures, Tokens
-from tests.resolving import CALLER, recipe
-
-REGION = "eu-west-1"
-
-
-class Keys(FakeSource, frozen=True, kw_only=True, tag="keys"):
-    """Mint numbered AWS keys."""
-
-    known: dict[str, AwsCredential] = msgspec.field(default_factory=dict)
-
-    def yields(self) -> type[Credential]:
-        return AwsCredential
-
-    def mint(self, minting: Minting) -> Credential:
-        token = super().mint(minting).secrets()[0]
-        made = AwsCredential(
-            access_key_id=f"ASIA{len(self.minted)}",
-            secret_access_key=f"secret/of+{token}",
-            session_token=f"session/of+{token}=",
-            expires_at=minting.asked.wall + self.lives,
-            principal="nobody",
-        )
-        self.known[made.access_key_id] = made
-        return made
-
-
-class Asking:
-    """Ask as a hook does, with a connection that was looked up once."""
-
-    def __init__(self, source: Source, shape: Shape, clock: FakeClock, caller: Caller = CALLER) -> None:
-        config = Config(
-            where="a test",
-            connections=Book([("api", recipe(source, shape))]),
-            variables=Book([]),
-            secrets={},
-            sources={"fake": source},
-        )
-        leases = LeaseCache(clock, Random(7), lambda: None)
-        self.resolver = Resolver(config, Policy(parse_mint=True), leases, Audit(clock, None), clock, open_route)
-        self._caller = caller
-        self._session = requests.Session()
-        self._session.trust_env = False
-
-    def spec(self) -> ConnectionSpec:
-        found = self.resolver.connection("api", self._caller)
-        assert found
-        return found
-
-    def __call__(self, method: str, target: str, *, headers: dict[str, str] | None = None, **more: Any) -> Any:
-        spec = self.spec()
-        held = {name: value for name, value in json.loads(spec.extra or "{}").items() if name != "trust_env"}
-        with self._session.request(
-            method, f"{spec.host}{target}", headers={**held, **(headers or {})}, allow_redirects=False, **more
-        ) as answer:
-            assert isinstance(answer.content, bytes)
-            return answer
 
 
 @pytest.fixture(autouse=True)
@@ -243,6 +175,14 @@ def test_failed_mint_is_told(ask: Asking, source: FakeSource, clock: FakeClock) 
     assert "idp.example.com: no answer in time" in answer.text
 
 
+@pytest.mark.parametrize("process", ["task", "trigger", "callback", "script"])
+def test_where_work_runs(source: FakeSource, gateway: Gateway, clock: FakeClock, process: Process) -> None:
+    """Every process in which work runs may open a place, and it serves there."""
+    asking = Asking(source, Http(source="fake", host=gateway.url, live=True), clock, Caller(process=process))
+
+    assert asking("GET", "/orders").status_code == 200
+
+
 def test_not_while_dags_are_parsed(source: FakeSource, gateway: Gateway, clock: FakeClock) -> None:
     """A process that parses Dags opens nothing."""
     asking = Asking(source, Http(source="fake", host=gateway.url, live=True), clock, Caller(process="parse"))
@@ -250,6 +190,8 @@ def test_not_while_dags_are_parsed(source: FakeSource, gateway: Gateway, clock: 
         asking.spec()
 
     assert caught.value.code == "not_live_here"
+    assert source.minted == []
+    assert ENDPOINT._server is None
 
 
 # Signed requests

@@ -71,6 +71,14 @@ def redis() -> str:
     return shutil.which("redis-server") or missing("Redis", INSTALL)
 
 
+def chromium() -> tuple[str, str]:
+    """Find Chromium and the program that drives it."""
+    return (
+        shutil.which("chromium") or missing("Chromium", INSTALL),
+        shutil.which("chromedriver") or missing("Chromium's driver", INSTALL),
+    )
+
+
 def provider(name: str) -> None:
     """
     Find a provider of Airflow.

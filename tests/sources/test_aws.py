@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import botocore.credentials
 import pytest
 
-from airflow_ephemeral_secrets.caller import Caller
+from airflow_ephemeral_secrets.caller import Attribution, Caller, stamp_id
 from airflow_ephemeral_secrets.credential import AwsCredential
 from airflow_ephemeral_secrets.demo.cloud import ACCOUNT, BUCKET, REGION, Cloud
 from airflow_ephemeral_secrets.errors import SourceRefused, SourceUnavailable
@@ -175,6 +175,17 @@ def test_signs_for_the_region_and_names_itself(sts: Rogue) -> None:
     assert headers["X-Amz-Security-Token"] == SESSION
     assert "airflow-ephemeral-secrets" in headers["User-Agent"].split()
     assert SECRET_KEY not in sts.requests[0].everything
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("attribution", get_args(Attribution))
+def test_user_agent_names_the_stamp(sts: Rogue, attribution: Attribution) -> None:
+    """CloudTrail's user agent holds what an audit line calls stamp_id, and nobody's where nobody is to be named."""
+    ask(assume(sts.url, attribution=attribution), caller=CALLER)
+
+    named = stamp_id(CALLER.stamp(attribution))
+    agent = sts.requests[0].headers["User-Agent"]
+    assert f"stamp/{named}" in agent.split() if named else "stamp/" not in agent
 
 
 @pytest.mark.usefixtures("worker")

@@ -310,7 +310,7 @@ def test_example_of_the_page_works(aws: Rogue) -> None:
     clock = SystemClock()
     leases = LeaseCache(clock, Random(0), lambda: None)
     file = config.read_file(str(Path(__file__).parents[2] / "docs" / "examples" / "aws-tokens.yaml"))
-    resolver = Resolver(file, Policy(), leases, Audit(clock, None), clock)
+    resolver = Resolver(file, Policy(), leases, Audit(clock), clock)
 
     names = ("orders_db", "warehouse", "adhoc", "images", "batch_api")
     made = {name: resolver.connection(name, CALLER) for name in names}

@@ -1,4 +1,4 @@
-"""Redshift and ECR that check signatures, session tokens and permissions: moto, as enforcing as it can be."""
+"""AWS that checks signatures, session tokens and permissions: moto, as enforcing as it can be."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.credential import BasicCredential
-from airflow_ephemeral_secrets.demo.cloud import ACCOUNT, WORKER, Cloud
+from airflow_ephemeral_secrets.demo.cloud import ACCOUNT, BUCKET, REGION, WORKER, Cloud
 from airflow_ephemeral_secrets.errors import SourceFailed, SourceRefused
+from airflow_ephemeral_secrets.installation import Installation
 from tests.peers.aws_services import USER
 from tests.sources.asking import ask, failure
 from tests.sources.derived import ecr, redshift
@@ -111,3 +112,33 @@ def test_registry_lets_the_role_in(warehouse: Cloud, cloud: Cloud, monkeypatch: 
 
     assert (type(error), error.code) == (SourceFailed, "bad_lifetime")
     assert cloud.calls["GetAuthorizationToken"] > 0
+
+
+def test_each_dag_has_a_role_of_its_own(cloud: Cloud) -> None:
+    """By one conn_id each Dag gets what its own role may, on one host, and a Dag without a role gets nothing."""
+    role = {
+        "kind": "aws_assume_role",
+        "role_arn": f"arn:aws:iam::{ACCOUNT}:role/airflow-{{dag_id}}",
+        "region": REGION,
+        "endpoint_url": cloud.endpoint_url,
+        "tags": {"dag": "{dag_id}"},
+    }
+    config = {"version": 1, "sources": {"own": role}, "connections": {"lake": {"source": "own", "shape": "aws"}}}
+    resolver = Installation({"config": {**config, "store": {"host": "off"}}}, "/", lambda: None).resolver()
+
+    def s3(dag_id: str) -> Any:
+        spec = resolver.connection("lake", Caller(process="task", dag_id=dag_id, task_id="t", run_id="r"))
+        assert spec
+        token = json.loads(spec.extra or "")["aws_session_token"]
+        return cloud.client("s3", str(spec.login), str(spec.password), token)
+
+    before = len(cloud.issued())
+    copier, reader = s3("lake_copy"), s3("lake_inventory")
+    copier.put_object(Bucket=BUCKET, Key="reports/today", Body=b"")
+    for again in (reader, s3("lake_inventory")):
+        with pytest.raises(again.exceptions.ClientError, match="AccessDenied"):
+            again.put_object(Bucket=BUCKET, Key="reports/today", Body=b"")
+        assert again.get_object(Bucket=BUCKET, Key="reports/today")["Body"].read() == b""
+    with pytest.raises(SourceRefused, match="role/airflow-orders: AWS answered 403 AccessDenied"):
+        s3("orders")
+    assert [one.role for one in cloud.issued()][before:] == ["airflow-lake_copy", "airflow-lake_inventory"]

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
-from uuid import uuid4
+from typing import Any, get_args
+from uuid import UUID, uuid4
 
 import jwt as pyjwt
 import msal.managed_identity
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import NoEncryption, load_pem_
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 from cryptography.x509 import load_pem_x509_certificates
 
+from airflow_ephemeral_secrets.caller import Attribution, Caller, stamp_id
 from airflow_ephemeral_secrets.clock import Deadline, Instant, SystemClock
 from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.errors import MintError, SourceFailed, SourceRefused, SourceUnavailable
@@ -263,6 +264,27 @@ def test_is_asked_for_one_api(nobody: pytest.MonkeyPatch, authority: trustme.CA,
     else:
         assert last.form["scope"] == SCOPE
         assert credential.request_id == REQUEST_ID
+
+
+@pytest.mark.parametrize("attribution", get_args(Attribution))
+def test_correlation_id_names_the_caller(
+    nobody: pytest.MonkeyPatch, authority: trustme.CA, ca_file: str, attribution: Attribution
+) -> None:
+    """The correlation id in Entra ID's log is what an audit line calls stamp_id; nobody's is drawn anew each time."""
+    caller = Caller(process="task", dag_id="d", run_id="r", task_id="t")
+    with Rogue(discovery, reply(granted()), discovery, reply(granted()), tls=serving(authority)) as server:
+        for _ in range(2):
+            ask(
+                client(server.url, attribution=attribution),
+                network=Network(ca_file=ca_file),
+                secret=lambda _: SECRET,
+                caller=caller,
+            )
+
+    asked = [request for request in server.requests if request.method == "POST"]
+    sent = {request.headers[name] for request in asked for name in ("client-request-id", "x-ms-client-request-id")}
+    named = stamp_id(caller.stamp(attribution))
+    assert (sent == {str(UUID(named))}) if named else len(sent) > 1
 
 
 def test_scope_is_a_template(nobody: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.errors import MintError, SourceFailed, SourceRefused
 from tests.peers.rogue import Peer, Rogue, Script, close, deaf, drip, flood, hang, reply, response, say
 from tests.peers.sts import KEYS, REQUEST_ID, granted, refused
@@ -91,6 +92,20 @@ def test_says_no_in_its_own_words(asking: Ask, script: Script, kind: type[MintEr
     assert f"sts:{action} of arn:aws:iam::111122223333:role/reader" in str(error)
     assert code in str(error)
     assert REQUEST_ID in str(error)
+
+
+@pytest.mark.parametrize("action", ["TagSession", "SetSourceIdentity", "AssumeRole"])
+def test_missing_permission_is_named(worker: pytest.MonkeyPatch, action: str) -> None:
+    """Which of the two permissions for attribution is missing is told, with the statement to add, and nothing else."""
+    role = "arn:aws:iam::111122223333:role/reader"
+    message = f"User: {CANARY} is not authorized to perform: sts:{action} on resource: {CANARY}"
+    with Rogue(reply(refused("AccessDenied", message), status=403)) as sts:
+        error = failure(assume(sts.url, tags={"dag": "{dag_id}"}), caller=Caller(dag_id="orders"))
+
+    check(error, SourceRefused, "AccessDenied")
+    statement = f'{{"Effect": "Allow", "Action": "sts:{action}", "Resource": "{role}"}}'
+    assert (statement in str(error)) is (action != "AssumeRole")
+    assert (f"AccessDenied for sts:{action}" in str(error)) is (action != "AssumeRole")
 
 
 @pytest.mark.parametrize(

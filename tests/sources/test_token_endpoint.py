@@ -12,10 +12,10 @@ import trustme
 from airflow_ephemeral_secrets.clock import SystemClock
 from airflow_ephemeral_secrets.credential import BearerToken
 from airflow_ephemeral_secrets.errors import MintError, SourceFailed, SourceRefused
-from airflow_ephemeral_secrets.sources.base import Minting, Network
+from airflow_ephemeral_secrets.sources.base import Minting, Network, user_agent
 from airflow_ephemeral_secrets.sources.certificate import Certificate
 from airflow_ephemeral_secrets.sources.token_answer import OAUTH, Asked
-from airflow_ephemeral_secrets.sources.token_endpoint import USER_AGENT, request_token
+from airflow_ephemeral_secrets.sources.token_endpoint import request_token
 from airflow_ephemeral_secrets.testing import FakeSource
 from tests.peers.rogue import Peer, Rogue, close, reply, response
 from tests.peers.tls import serving
@@ -53,7 +53,7 @@ def test_sends_one_form() -> None:
     assert request.form == form
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert request.headers["Accept"] == "application/json"
-    assert request.headers["User-Agent"] == USER_AGENT
+    assert request.headers["User-Agent"] == user_agent()
     assert request.headers["Accept-Encoding"] in (None, "identity")
     assert request.headers["Authorization"] is None
 

@@ -1,0 +1,1 @@
+"""What the doctor checks: one module per place where something may be wrong."""

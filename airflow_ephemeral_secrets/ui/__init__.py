@@ -1,0 +1,1 @@
+"""The page in Airflow's own UI: who has what, and until when."""
