@@ -3,6 +3,7 @@
 "use strict";
 
 const crypto = require("crypto");
+const path = require("path");
 
 const LONGEST = { name: 200, message: 2000 };
 const MOST = 100; // requests, assertions, errors and console messages of one request of the collection
@@ -84,9 +85,9 @@ function hideWhatScriptsSet(execution, given) {
 function prove(request, item, hosts) {
   const url = parsed(request.url.toString());
   if (!url) return;
-  for (const { origin, path, headers, named, live } of hosts) {
+  for (const { origin, base, headers, named, live } of hosts) {
     if (url.origin !== parsed(origin)?.origin) continue;
-    if (url.pathname !== path && !url.pathname.startsWith(`${path}/`)) continue;
+    if (url.pathname !== base && !url.pathname.startsWith(`${base}/`)) continue;
     const proven = live || item?.getAuth?.()?.type !== "noauth";
     if (live) request.headers.remove((header) => String(header.value).includes(live));
     const span = crypto.randomBytes(8).toString("hex");
@@ -125,6 +126,8 @@ function run(document) {
   document.secrets.forEach(hide);
   const given = new Map(document.values.map(({ key, value }) => [key, value]));
   for (const { key, value } of document.collection.variable ?? []) if (!given.has(key)) given.set(key, value);
+  // a newmanrc of the user's or the administrator's could switch on reporters, which write tokens
+  require(path.join(document.newman, "lib", "config", "rc-file")).load = (then) => then(null, {});
   const newman = require(document.newman);
   const { Runner } = require(require.resolve("postman-runtime", { paths: [document.newman] }));
   const start = Runner.prototype.run; // Newman has no option for the largest answer, its engine has
@@ -161,10 +164,6 @@ function run(document) {
         environment: { name: "airflow", values: document.values },
         folder: document.folder ?? undefined,
         reporters: [],
-        exportGlobals: false,
-        exportEnvironment: false,
-        exportCollection: false,
-        exportCookieJar: false,
         insecure: false,
         insecureFileRead: false,
         workingDir: document.working_dir,

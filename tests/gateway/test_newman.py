@@ -65,7 +65,7 @@ def document(content: dict[str, Any], url: str = "", **more: Any) -> dict[str, A
 
 
 def host(url: str, **more: Any) -> dict[str, Any]:
-    return {"origin": url, "path": "", "headers": [], "named": [], "live": None, **more}
+    return {"origin": url, "base": "", "headers": [], "named": [], "live": None, **more}
 
 
 def run(newman: Newman, given: dict[str, Any]) -> list[dict[str, Any]]:
@@ -155,8 +155,8 @@ def test_processes_hold_no_secret(newman: Newman, tmp_path: Path, monkeypatch: p
         ({"headers": [["X-Sub", "key-1"]]}, {"X-Sub": "key-1", "Authorization": f"Bearer {TOKEN}"}),
         ({"headers": [["authorization", "Bearer other"]]}, {"Authorization": f"Bearer {TOKEN}"}),
         ({"headers": [["X-Lease-Token", TOKEN]], "live": TOKEN}, {"X-Lease-Token": TOKEN, "Authorization": None}),
-        ({"headers": [["X-Sub", "key-1"]], "path": "/orders"}, {"X-Sub": "key-1"}),
-        ({"headers": [["X-Sub", "key-1"]], "path": "/ord"}, {"X-Sub": None}),
+        ({"headers": [["X-Sub", "key-1"]], "base": "/orders"}, {"X-Sub": "key-1"}),
+        ({"headers": [["X-Sub", "key-1"]], "base": "/ord"}, {"X-Sub": None}),
         ({"headers": [["X-Sub", "key-1"]], "origin": "http://127.0.0.1:1"}, {"X-Sub": None}),
         ({"named": [["traceparent", "00-abc-{span}-01"]]}, {"Authorization": f"Bearer {TOKEN}"}),
     ],
@@ -216,6 +216,20 @@ def test_an_answer_is_bounded(newman: Newman) -> None:
             newman, document(collection(request("large", "{{orders_host}}/x")), api.url, largest_response=1000)
         )
     assert "error" in told["requests"][0]
+
+
+def test_settings_of_newman_are_not_read(
+    newman: Newman, api: Rogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newmanrc that switches on reporters and exports, which write tokens, has no effect."""
+    (tmp_path / ".postman").mkdir()
+    settings = {"reporters": ["json"], "exportEnvironment": str(tmp_path / "environment.json")}
+    settings["reporter"] = {"json": {"export": str(tmp_path / "report.json")}}
+    (tmp_path / ".postman" / "newmanrc").write_text(json.dumps({"run": settings, **settings}))
+    monkeypatch.setattr("airflow_ephemeral_secrets.gateway.newman.NOT_A_PLACE", str(tmp_path))
+    (told,) = run(newman, document(collection(request("one", "{{orders_host}}/x")), api.url))
+    assert told["requests"][0]["status"] == 200
+    assert [path.name for path in tmp_path.iterdir()] == [".postman"]
 
 
 def test_files_of_the_worker_are_not_read(newman: Newman, api: Rogue, tmp_path: Path) -> None:
