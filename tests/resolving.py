@@ -69,6 +69,6 @@ def resolver(
         config,
         Policy(),
         leases,
-        Audit(clock, lambda: [AuditFile(str(audit), clock)] if audit else [], telemetry),
+        Audit(clock, lambda: [AuditFile(str(audit))] if audit else [], telemetry),
         clock,
     )
