@@ -14,7 +14,7 @@ from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.fit import misfit, no_live_form
 from airflow_ephemeral_secrets.reading import Problems, known, struct
 from airflow_ephemeral_secrets.recipe import Book, Recipe, secret_names
-from airflow_ephemeral_secrets.settings import AuditSettings, ParseSettings, PolicySettings, StoreSettings
+from airflow_ephemeral_secrets.settings import SETTINGS, AuditSettings, ParseSettings, PolicySettings, StoreSettings
 from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, Rule, Shape, VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.base import Network, SecretReference, Source
@@ -22,7 +22,7 @@ from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKin
 
 INLINE = "inline config"
 BASES: Mapping[str, type[Struct]] = {"secrets": SecretReference, "sources": Source, "connections": Shape}
-SECTIONS = ("version", "secrets", "sources", "connections", "variables", "audit", "store", "network", "parse", "policy")
+SECTIONS = ("version", "secrets", "sources", "connections", "variables", *SETTINGS)
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -129,15 +129,7 @@ def _config(raw: Any, where: str, problems: Problems) -> Config | None:
         for section, found in (("connections", shapes), ("variables", variables))
     ]
     settings: dict[str, Any] = {
-        name: struct(cls, raw[name], name, problems)
-        for name, cls in (
-            ("audit", AuditSettings),
-            ("store", StoreSettings),
-            ("network", Network),
-            ("parse", ParseSettings),
-            ("policy", PolicySettings),
-        )
-        if raw.get(name) is not None
+        name: struct(cls, raw[name], name, problems) for name, cls in SETTINGS.items() if raw.get(name) is not None
     }
     _check_network(settings.get("network"), problems)
     if problems:

@@ -20,7 +20,7 @@ from airflow_ephemeral_secrets import document
 from airflow_ephemeral_secrets.audit import Audit, Sink
 from airflow_ephemeral_secrets.audit_file import AuditFile
 from airflow_ephemeral_secrets.caller import Caller
-from airflow_ephemeral_secrets.clock import Clock, SystemClock
+from airflow_ephemeral_secrets.clock import SystemClock
 from airflow_ephemeral_secrets.config import EVERYTHING, INLINE, Config, Owned, from_document, owned
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
@@ -173,16 +173,16 @@ class Installation:
                 remote_log_conn_id=self._remote_log_conn_id(),
             ),
             LeaseCache(clock, SystemRandom(), self.open_store if shared else lambda: None),
-            Audit(clock, lambda: _open_sinks(config.audit, clock), self._telemetry),
+            Audit(clock, lambda: _open_sinks(config.audit), self._telemetry),
             clock,
             _open_route if shared else no_route,
             self._mask,
         )
 
 
-def _open_sinks(settings: AuditSettings, clock: Clock) -> list[Sink]:
+def _open_sinks(settings: AuditSettings) -> list[Sink]:
     """Open what audit lines go to; what it takes is loaded where it is configured, and nowhere else."""
-    sinks: list[Sink] = [AuditFile(settings.file, clock)] if settings.file else []
+    sinks: list[Sink] = [AuditFile(settings.file)] if settings.file else []
     if settings.syslog or settings.otel:
         from airflow_ephemeral_secrets.audit_export import OpenTelemetry, Syslog
 

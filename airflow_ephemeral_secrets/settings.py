@@ -1,11 +1,13 @@
-"""What the file sets besides what is owned: where the audit goes, where leases lie, and what every caller needs."""
+"""The settings of a configuration: all that is neither a secret, a source nor a recipe."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from airflow_ephemeral_secrets.sources.base import Network
 from airflow_ephemeral_secrets.sources.files import AbsolutePath
 
 Facility = Literal[
@@ -76,3 +78,13 @@ class PolicySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     deny_unknown_caller: bool = False
     require_team: bool = False
+
+
+SETTINGS: Mapping[str, type[Struct]] = {
+    "audit": AuditSettings,
+    "store": StoreSettings,
+    "network": Network,
+    "parse": ParseSettings,
+    "policy": PolicySettings,
+}
+"""By the name of their section."""

@@ -73,7 +73,7 @@ def resolver(
         config,
         Policy(),
         leases,
-        Audit(clock, lambda: [AuditFile(str(audit), clock)] if audit else [], telemetry),
+        Audit(clock, lambda: [AuditFile(str(audit))] if audit else [], telemetry),
         clock,
         open_route,
         mask,
