@@ -26,6 +26,9 @@ STAMPED: dict[str, tuple[str, ...]] = {
 FACTS = ("dag_id", "task_id", "run_id", "team")
 """Facts that may stand in braces in a source's fields."""
 
+GIVES = {"team": "[core] multi_team, and a team for the Dag's bundle"}
+"""What gives a caller a fact that being a task does not."""
+
 Template = Annotated[
     str,
     Meta(
@@ -78,7 +81,7 @@ class Caller(Struct, frozen=True, kw_only=True):
             raise AccessDenied(
                 f"the recipe needs {{{name}}}, which a caller in a {self.process} process does not have here",
                 code="caller_fact_missing",
-                hint=f"ask from inside a task, or take {{{name}}} out of the recipe",
+                hint=f"{GIVES.get(name, 'asking from inside a task')}, or taking {{{name}}} out of the recipe",
             )
         if not _SAFE.fullmatch(value):
             raise AccessDenied(
