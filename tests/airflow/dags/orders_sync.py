@@ -15,7 +15,8 @@ def orders_sync():
     def load():
         print("GOT", BaseHook.get_connection("lake").conn_type)
 
-    extract.expand(shop=["paris", "oslo", "lima"]) >> load()
+    extract.expand(shop=["paris", "oslo", "lima"])
+    load()
 
 
 orders_sync()
