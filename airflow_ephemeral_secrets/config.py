@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from airflow_ephemeral_secrets import document
 from airflow_ephemeral_secrets.clock import seconds
@@ -13,85 +13,15 @@ from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.reading import Problems, known, struct
 from airflow_ephemeral_secrets.recipe import Book, Recipe, secret_names
+from airflow_ephemeral_secrets.settings import SETTINGS, AuditSettings, ParseSettings, PolicySettings, StoreSettings
 from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, Rule, Shape, VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.base import Network, SecretReference, Source
-from airflow_ephemeral_secrets.sources.files import AbsolutePath
 from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load, load_kind
 
 INLINE = "inline config"
 BASES: Mapping[str, type[Struct]] = {"secrets": SecretReference, "sources": Source, "connections": Shape}
-SECTIONS = ("version", "secrets", "sources", "connections", "variables", "audit", "store", "network", "parse", "policy")
-
-
-Facility = Literal[
-    "auth", "authpriv", "daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"
-]
-
-
-class SyslogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    Where syslog is.
-
-    :param address: the path of its socket, or ``IP:port`` for UDP
-    :param facility: what the lines are filed under
-    """
-
-    address: Annotated[
-        str,
-        Meta(
-            pattern=r"^(/[^\x00\n]{1,100}|([0-9.]{7,15}|\[[0-9a-fA-F:]{2,39}\]):[0-9]{1,5})(?!\n)$",
-            description="the path of a socket, or IP:port",
-        ),
-    ] = "/dev/log"
-    facility: Facility = "authpriv"
-
-
-class AuditSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    Where the audit goes, beside the Python logger ``airflow_ephemeral_secrets.audit``.
-
-    :param file: gets one JSON line per event
-    :param syslog: gets them too, as datagrams
-    :param otel: hand them to OpenTelemetry's logs as well: those of the process, or an OTLP collector that the usual
-        ``OTEL_EXPORTER_OTLP_*`` variables name
-    """
-
-    file: AbsolutePath | None = None
-    syslog: SyslogSettings | None = None
-    otel: bool = False
-
-
-class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    Where leases are shared between the processes of this host.
-
-    :param host: ``auto``, ``off``, or a directory on a file system in RAM
-    """
-
-    host: Annotated[str, Meta(pattern=r"^(auto|off|/.*)(?!\n)$", description="auto, off or an absolute path")] = "auto"
-
-
-class ParseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    What Dag parsing may do.
-
-    :param mint: whether a lookup at the top level of a Dag file gets a credential
-    """
-
-    mint: bool = False
-
-
-class PolicySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    What every recipe demands of a caller, beside its own ``allow``.
-
-    :param deny_unknown_caller: refuse whoever has no Dag: scripts, callbacks of a Dag, Dag parsing
-    :param require_team: refuse whoever has no team
-    """
-
-    deny_unknown_caller: bool = False
-    require_team: bool = False
+SECTIONS = ("version", "secrets", "sources", "connections", "variables", *SETTINGS)
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -197,15 +127,7 @@ def _config(raw: Any, where: str, problems: Problems) -> Config | None:
         for section, found in (("connections", shapes), ("variables", variables))
     ]
     settings: dict[str, Any] = {
-        name: struct(cls, raw[name], name, problems)
-        for name, cls in (
-            ("audit", AuditSettings),
-            ("store", StoreSettings),
-            ("network", Network),
-            ("parse", ParseSettings),
-            ("policy", PolicySettings),
-        )
-        if raw.get(name) is not None
+        name: struct(cls, raw[name], name, problems) for name, cls in SETTINGS.items() if raw.get(name) is not None
     }
     _check_network(settings.get("network"), problems)
     if problems:

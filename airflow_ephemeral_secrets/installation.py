@@ -21,13 +21,14 @@ from airflow_ephemeral_secrets.audit import Audit, Sink
 from airflow_ephemeral_secrets.audit_file import AuditFile
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import Clock, SystemClock
-from airflow_ephemeral_secrets.config import EVERYTHING, INLINE, AuditSettings, Config, Owned, from_document, owned
+from airflow_ephemeral_secrets.config import EVERYTHING, INLINE, Config, Owned, from_document, owned
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
 from airflow_ephemeral_secrets.leases.host import HostStore, open_host
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver, no_route
+from airflow_ephemeral_secrets.settings import AuditSettings
 from airflow_ephemeral_secrets.shapes.live import LiveFace, Route
 from airflow_ephemeral_secrets.telemetry import SILENT, Telemetry
 

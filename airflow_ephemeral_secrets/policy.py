@@ -31,6 +31,9 @@ class Decision(NamedTuple):
     code: str = "denied"
     hint: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.reason}; try: {self.hint}" if self.hint else self.reason
+
 
 class Policy:
     """

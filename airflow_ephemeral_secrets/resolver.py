@@ -167,7 +167,7 @@ class Resolver:
             return [Step("recipe", False, "no recipe owns it: Airflow asks its next backend")]
         steps = [Step("recipe", True, f"connections.{recipe.pattern}: source {recipe.source_name}, {_shape(recipe)}")]
         decision = self.policy.decide(caller, recipe, conn_id)
-        steps.append(Step("policy", decision.allowed, decision.reason))
+        steps.append(Step("policy", decision.allowed, str(decision)))
         if not decision.allowed:
             return steps
         try:

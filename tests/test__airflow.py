@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
+from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.definitions._internal import contextmanager
 from airflow.sdk.execution_time import task_runner
 
@@ -102,6 +103,39 @@ def test_facts_of_a_task(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
             monkeypatch.setenv(name, value)
         expected["map_index"] = None
     assert _airflow.caller() == Caller(process="task", **expected)
+
+
+@pytest.mark.parametrize(
+    ("run_id", "told", "expected"),
+    [
+        ("scheduled__2027", None, "scheduled"),
+        ("asset_triggered__2027", None, "asset_triggered"),
+        ("manual__2027", "backfill", "backfill"),
+        ("of_my_own", None, None),
+        ("scheduled", None, None),
+        ("mine__scheduled", None, None),
+        ("of_my_own", DagRunType.MANUAL, "manual"),
+    ],
+)
+def test_type_of_run(monkeypatch: pytest.MonkeyPatch, run_id: str, told: str | None, expected: str | None) -> None:
+    """The Dag run says its type where it is at hand; else it is what the run's id begins with, if that is one."""
+    supervised(monkeypatch)
+    structlog.contextvars.bind_contextvars(ti_id="1", **{**FACTS, "run_id": run_id})
+    if told:
+        monkeypatch.setattr(contextmanager, "_CURRENT_CONTEXT", [{"dag_run": SimpleNamespace(run_type=told)}])
+    assert _airflow.caller().run_type == expected
+
+
+@pytest.mark.parametrize("way", ["context", "environment"])
+def test_owner(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """The owner is the task's, in its context or, in a callback after it, in the environment."""
+    supervised(monkeypatch)
+    structlog.contextvars.bind_contextvars(ti_id="1", **FACTS)
+    if way == "context":
+        monkeypatch.setattr(contextmanager, "_CURRENT_CONTEXT", [{"task": SimpleNamespace(owner="data, people")}])
+    else:
+        monkeypatch.setenv("AIRFLOW_CTX_DAG_OWNER", "data, people")
+    assert _airflow.caller().owner == "data, people"
 
 
 def test_team_that_airflow_names_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,25 @@ def test_explain(
     assert (got, json.loads(out)["granted"]) == (code, code == 0)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([], 1),
+        (["--run-type", "scheduled", "--owner", "data-platform"], 0),
+        (["--run-id", "scheduled__2027-01-15", "--owner", "data-platform"], 0),
+        (["--run-id", "manual__2027-01-15", "--owner", "data-platform"], 1),
+        (["--run-type", "scheduled", "--owner", "people"], 1),
+    ],
+)
+def test_explain_for_a_run_and_an_owner(
+    capsys: pytest.CaptureFixture[str], file: Path, arguments: Sequence[str], code: int
+) -> None:
+    """The type of the run, or an id that tells it, and the owner of the task can be given too."""
+    file.write_text(GOOD.replace('dags: ["etl_*"]', 'run_types: [scheduled], owners: ["data-*"]'))
+    got, out, _ = run(capsys, "explain", "lake", "--dag-id", "etl_a", *arguments, "--config", str(file))
+    assert (got, "under allow." in out) == (code, code == 1 and bool(arguments))
+
+
 def test_mint(capsys: pytest.CaptureFixture[str], file: Path) -> None:
     """Mint prints everything about the credential but the secret."""
     code, out, _ = run(capsys, "mint", "api", "--config", str(file), "--json")
