@@ -10,7 +10,7 @@ from contextlib import closing
 
 from airflow_ephemeral_secrets.cli.checks.files import mode
 from airflow_ephemeral_secrets.cli.checks.finding import Finding
-from airflow_ephemeral_secrets.config import SyslogSettings
+from airflow_ephemeral_secrets.settings import SyslogSettings
 
 LOST = "its lines are lost, and tasks go on"
 
