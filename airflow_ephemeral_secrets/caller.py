@@ -30,6 +30,9 @@ FACTS = ("dag_id", "task_id", "run_id", "team")
 TOLD = (*FACTS, "run_type", "owner")
 """Facts that the command line takes on behalf of a caller."""
 
+GIVES = {"team": "[core] multi_team, and a team for the Dag's bundle"}
+"""What gives a caller a fact that being a task does not."""
+
 Template = Annotated[
     str,
     Meta(
@@ -82,7 +85,7 @@ class Caller(Struct, frozen=True, kw_only=True):
             raise AccessDenied(
                 f"the recipe needs {{{name}}}, which a caller in a {self.process} process does not have here",
                 code="caller_fact_missing",
-                hint=f"ask from inside a task, or take {{{name}}} out of the recipe",
+                hint=f"{GIVES.get(name, 'asking from inside a task')}, or taking {{{name}}} out of the recipe",
             )
         if not _SAFE.fullmatch(value):
             raise AccessDenied(
