@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from functools import cache
 from typing import Annotated, Any
 
+from cachetools import LRUCache
 from msgspec import Meta
 
 from airflow_ephemeral_secrets.credential import BearerToken, Credential
@@ -30,6 +31,8 @@ OTHERS = (
     "client_id",
     "client_secret",
 )
+MOST_FILES = 256
+"""Open at once; a hook reads its own soon after the lookup."""
 ENDLESS = "9999-12-31T23:59:59Z"
 """google-auth takes a token without an expiry for one that is dead."""
 
@@ -88,12 +91,35 @@ class Google(Shape, frozen=True, kw_only=True, tag="google_cloud_platform"):
         return dump({"project": self.project, **self.extra, **told})
 
 
-@cache
+class _Files(LRUCache[str, int]):
+    """Descriptors of files in memory, by their text; where there are too many, the least recent is closed."""
+
+    def popitem(self) -> tuple[str, int]:
+        text, descriptor = super().popitem()
+        os.close(descriptor)
+        return text, descriptor
+
+
+_files = _Files(MOST_FILES)
+_mutex = threading.Lock()
+
+
+def _forked() -> None:
+    global _mutex  # noqa: PLW0603  # another thread of the parent may have held the old one while it forked
+    _mutex = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 def _in_memory(text: str) -> str:
     """Put a text into a file in memory, and give its path, which only this process and its forks can open."""
-    descriptor = os.memfd_create("airflow-ephemeral-secrets")
-    os.write(descriptor, text.encode())
-    return f"/proc/self/fd/{descriptor}"
+    with _mutex:
+        if text not in _files:
+            descriptor = os.memfd_create("airflow-ephemeral-secrets")
+            os.write(descriptor, text.encode())
+            _files[text] = descriptor
+        return f"/proc/self/fd/{_files[text]}"
 
 
 def _refreshing_user(route: Route) -> dict[str, str]:

@@ -12,7 +12,8 @@ import pytest
 
 from airflow_ephemeral_secrets.credential import BearerToken
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec
-from airflow_ephemeral_secrets.shapes.google import Google
+from airflow_ephemeral_secrets.shapes.google import MOST_FILES, Google
+from airflow_ephemeral_secrets.shapes.live import Route
 from tests.peers.installed import provider
 from tests.peers.internet import Internet
 from tests.peers.rogue import Request, response
@@ -225,3 +226,21 @@ def test_nothing_stays_on_disk(seen: Seen, home: Path) -> None:
 def test_nothing_leaks(seen: Seen) -> None:
     """No logger writes the token, however talkative, and no error tells it."""
     assert seen.leaks() == []
+
+
+def test_files_in_memory_are_bounded() -> None:
+    """A process that lives long holds no more of them than it needs, and the same route is the same connection."""
+    shape = Google(source="api", project="p-1", live=True)
+    before = len(os.listdir("/proc/self/fd"))
+
+    def path(number: int) -> str:
+        spec = shape.render_live(Route("http://127.0.0.1:1/x", f"capability-{number}"), lambda name: name.secret)
+        return str(json.loads(spec.extra or "")["credential_config_file"])
+
+    assert path(0) == path(0)
+    assert json.loads(Path(path(0)).read_text())["refresh_token"] == "capability-0"
+    for number in range(MOST_FILES + 50):
+        path(number)
+
+    assert len(os.listdir("/proc/self/fd")) <= before + MOST_FILES
+    assert json.loads(Path(path(0)).read_text())["refresh_token"] == "capability-0"
