@@ -162,7 +162,7 @@ def _host(given: Given, correlation: Correlation) -> dict[str, Any]:
     named = correlation.headers(given.host.origin.partition("://")[2].partition(":")[0], SPAN)
     return {
         "origin": given.host.origin,
-        "path": given.host.path,
+        "base": given.host.path,
         "headers": given.host.headers,
         "named": list(named.items()),
         "live": given.host.live,

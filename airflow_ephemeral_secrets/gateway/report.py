@@ -35,6 +35,7 @@ class Report:
             else:
                 self._left_out += 1
         self._left_out += told["left_out"]
+        self._failed += told["failures_left_out"]
         for failure in failures(told):
             self._failed += 1
             if len(self.failures) < MOST:

@@ -3,6 +3,7 @@
 "use strict";
 
 const crypto = require("crypto");
+const path = require("path");
 
 const LONGEST = { name: 200, message: 2000 };
 const MOST = 100; // requests, assertions, errors and console messages of one request of the collection
@@ -17,7 +18,7 @@ const STRANGE = [
   [/(\\?"[^"\\]{0,60}(?:token|secret|passw|api.?key|cookie)[^"\\]{0,60}\\?"\s*:\s*\\?")[^"\\]{5,}/gi, "$1***"],
 ];
 
-const secrets = new Map(); // every form of a secret -> the length of what it is made of
+const secrets = new Set(); // every form of every secret
 
 function hide(secret) {
   if (typeof secret !== "string" || secret.length < SHORTEST_SECRET || secrets.has(secret)) return;
@@ -25,7 +26,8 @@ function hide(secret) {
   const url = encodeURIComponent(secret.toWellFormed ? secret.toWellFormed() : secret);
   const strict = url.replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
   const json = JSON.stringify(secret).slice(1, -1);
-  const found = [secret, url, strict, url.replace(/%20/g, "+"), url.replace(/%2F/g, "/"), json, json.replace(/\//g, "\\/")];
+  const found = [secret, url, strict, url.replace(/%20/g, "+"), url.replace(/%2F/g, "/")];
+  found.push(json, json.replace(/\//g, "\\/"));
   for (const quoted of [url, strict]) found.push(quoted.replace(/%../g, (escape) => escape.toLowerCase()));
   for (let offset = 0; offset < 3; offset++) {
     // the digits that depend on the secret alone, when so many other bytes stand before it
@@ -34,23 +36,25 @@ function hide(secret) {
     found.push(core, core.replace(/\+/g, "-").replace(/\//g, "_"));
   }
   found.push(raw.toString("hex"), raw.toString("hex").toUpperCase());
-  for (const form of found) secrets.set(form, form.length);
+  found.forEach((form) => secrets.add(form));
   ordered = null;
 }
 
 let ordered = null;
 
 function redact(value, longest) {
-  let text = typeof value === "string" ? value : written(value);
-  ordered ??= [...secrets.keys()].sort((a, b) => b.length - a.length);
-  for (const form of ordered) if (text.includes(form)) text = text.split(form).join("***");
-  for (const [pattern, instead] of STRANGE) text = text.replace(pattern, instead);
-  return text.length > longest ? `${text.slice(0, longest)}...` : text;
+  let told = text(value);
+  ordered ??= [...secrets].sort((a, b) => b.length - a.length);
+  for (const form of ordered) if (told.includes(form)) told = told.split(form).join("***");
+  for (const [pattern, instead] of STRANGE) told = told.replace(pattern, instead);
+  return told.length > longest ? `${told.slice(0, longest)}...` : told;
 }
 
-function written(value) {
+function text(value) {
+  if (typeof value === "string") return value;
+  const withoutBytes = (_, part) => (part?.type === "Buffer" ? `${part.data?.length} bytes` : part);
   try {
-    return JSON.stringify(value, (_, part) => (part?.type === "Buffer" ? `${part.data?.length} bytes` : part)) ?? String(value);
+    return JSON.stringify(value, withoutBytes) ?? String(value);
   } catch {
     return typeof value;
   }
@@ -61,7 +65,8 @@ function say(line, then) {
 }
 
 function end(error) {
-  say({ done: true, error: error ? redact(error.message || error.name || "error", LONGEST.name) : null }, () => process.exit(0));
+  const told = error ? redact(error.message || error.name || "error", LONGEST.name) : null;
+  say({ done: true, error: told }, () => process.exit(0));
 }
 
 // What a script puts into a variable may be a token that it was given: it is hidden like those that came in.
@@ -80,13 +85,16 @@ function hideWhatScriptsSet(execution, given) {
 function prove(request, item, hosts) {
   const url = parsed(request.url.toString());
   if (!url) return;
-  for (const { origin, path, headers, named, live } of hosts) {
-    if (url.origin !== parsed(origin)?.origin || !(url.pathname === path || url.pathname.startsWith(`${path}/`))) continue;
+  for (const { origin, base, headers, named, live } of hosts) {
+    if (url.origin !== parsed(origin)?.origin) continue;
+    if (url.pathname !== base && !url.pathname.startsWith(`${base}/`)) continue;
     const proven = live || item?.getAuth?.()?.type !== "noauth";
     if (live) request.headers.remove((header) => String(header.value).includes(live));
     const span = crypto.randomBytes(8).toString("hex");
     const names = named.map(([key, value]) => [key, value.replace("{span}", span)]);
-    for (const [key, value] of [...(proven ? headers : []), ...names]) if (!request.headers.has(key)) request.headers.add({ key, value });
+    for (const [key, value] of [...(proven ? headers : []), ...names]) {
+      if (!request.headers.has(key)) request.headers.add({ key, value });
+    }
     return;
   }
 }
@@ -118,6 +126,8 @@ function run(document) {
   document.secrets.forEach(hide);
   const given = new Map(document.values.map(({ key, value }) => [key, value]));
   for (const { key, value } of document.collection.variable ?? []) if (!given.has(key)) given.set(key, value);
+  // a newmanrc of the user's or the administrator's could switch on reporters, which write tokens
+  require(path.join(document.newman, "lib", "config", "rc-file")).load = (then) => then(null, {});
   const newman = require(document.newman);
   const { Runner } = require(require.resolve("postman-runtime", { paths: [document.newman] }));
   const start = Runner.prototype.run; // Newman has no option for the largest answer, its engine has
@@ -128,8 +138,14 @@ function run(document) {
 
   let held = [];
   let current;
-  const reset = () => (current = { requests: [], assertions: [], errors: [], console: [], left_out: 0 });
-  const note = (list, entry) => (list.length < MOST ? list.push(entry) : current.left_out++);
+  const reset = () => {
+    current = { requests: [], assertions: [], errors: [], console: [], left_out: 0, failures_left_out: 0 };
+  };
+  const note = (list, entry, failed) => {
+    if (list.length < MOST) return list.push(entry);
+    if (failed) current.failures_left_out++;
+    return current.left_out++;
+  };
   const flush = (name) => {
     current.console = current.console.map(({ level, text }) => ({ level, text: redact(text, LONGEST.message) }));
     current.assertions = current.assertions.map((one) => ({ ...one, name: redact(one.name, LONGEST.name) }));
@@ -148,10 +164,6 @@ function run(document) {
         environment: { name: "airflow", values: document.values },
         folder: document.folder ?? undefined,
         reporters: [],
-        exportGlobals: false,
-        exportEnvironment: false,
-        exportCollection: false,
-        exportCookieJar: false,
         insecure: false,
         insecureFileRead: false,
         workingDir: document.working_dir,
@@ -161,13 +173,15 @@ function run(document) {
     .on("beforeRequest", (_, { request, item }) => prove(request, item, document.hosts))
     .on("request", (error, { request, response }) => {
       if (response) held.push(response);
-      if (request) note(current.requests, [error, request, response]);
-      else note(current.errors, error?.name ?? "Error");
+      if (request) note(current.requests, [error, request, response], error);
+      else note(current.errors, error?.name ?? "Error", true);
     })
     .on("script", (_, { execution }) => hideWhatScriptsSet(execution, given))
-    .on("assertion", (error, { assertion, skipped }) => note(current.assertions, { name: assertion, ok: !error, skipped: Boolean(skipped) }))
-    .on("exception", (_, { error }) => note(current.errors, redact(error?.name ?? "Error", LONGEST.name)))
-    .on("console", (_, { level, messages }) => note(current.console, { level, text: messages.map((one) => (typeof one === "string" ? one : written(one))).join(" ") }))
+    .on("assertion", (error, { assertion, skipped }) => {
+      note(current.assertions, { name: assertion, ok: !error, skipped: Boolean(skipped) }, error && !skipped);
+    })
+    .on("exception", (_, { error }) => note(current.errors, redact(error?.name ?? "Error", LONGEST.name), true))
+    .on("console", (_, { level, messages }) => note(current.console, { level, text: messages.map(text).join(" ") }))
     .on("item", (_, { item }) => flush(item.name));
 }
 
@@ -175,14 +189,14 @@ process.on("uncaughtException", (error) => {
   say({ crash: error.code || error.name }, () => process.exit(1));
 });
 
-let text = "";
+let line = "";
 process.stdin.setEncoding("utf8");
 process.stdin.on("data", (piece) => {
-  if (text === null) return;
-  text += piece;
+  if (line === null) return;
+  line += piece;
   if (!piece.includes("\n")) return;
-  const document = JSON.parse(text);
-  text = null;
+  const document = JSON.parse(line);
+  line = null;
   run(document);
 });
 process.stdin.on("end", () => process.exit(1));

@@ -16,12 +16,15 @@ from typing import NamedTuple
 
 import pytest
 
+from airflow_ephemeral_secrets import timeline
 from airflow_ephemeral_secrets.demo.airflow import Airflow
 from airflow_ephemeral_secrets.demo.api import OrdersApi
 from airflow_ephemeral_secrets.demo.cloud import REGION, Cloud
 from airflow_ephemeral_secrets.demo.environment import scrubbed
 from airflow_ephemeral_secrets.demo.leaks import Finding, Search
 from airflow_ephemeral_secrets.demo.proofs import minted_secrets
+from airflow_ephemeral_secrets.gatewaylog import entry
+from airflow_ephemeral_secrets.provenance import Provenance
 from tests.airflow.leak_dags.leaking import SINKS, canary, plain
 from tests.airflow.sinks import Listening, PostgresMetadata, Sampling, search_files
 from tests.peers.installed import node, npm
@@ -56,12 +59,14 @@ class Run(NamedTuple):
 
     :param found: who was found where: by the name of the secret, the places
     :param waited: what was stored while tasks waited in the triggerer
+    :param called: the ``traceparent`` of each call of the gateway's task
     """
 
     airflow: Airflow
     found: dict[str, set[str]]
     minted: dict[str, str]
     waited: list[str]
+    called: list[str]
 
 
 def postman(peer: Peer) -> None:
@@ -129,6 +134,7 @@ def config(folder: Path, store: Path, aws: Cloud, token_url: str, apis: Mapping[
             },
             "variables": {"API_TOKEN": {"source": "orders", "value": "{token}"}},
             "store": {"host": str(store)},
+            "audit": {"file": "audit.jsonl"},
         }
     )
 
@@ -181,7 +187,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         search = Search({**looked_for, **{f"leak {sink}": secret for sink, secret in leaked.items()}})
         besides = (store, folder, postgresql.folder, airflow.home)
         found = _search(search, airflow, own, listening, sampling, began, besides)
-        yield Run(airflow, _by_secret(found), minted, own.waited_with(_fernet_key(airflow)))
+        called = [request.headers["traceparent"] for request in busy.requests]
+        yield Run(airflow, _by_secret(found), minted, own.waited_with(_fernet_key(airflow)), called)
 
 
 def _remove(store: Path) -> None:
@@ -252,3 +259,16 @@ def test_traces_and_triggers_were_searched(run: Run) -> None:
     assert any("waited" in cell and "pauses" in cell for cell in run.waited)
     assert any("PostmanMonitorTrigger" in cell for cell in run.waited)
     assert len(list((run.airflow.home / "collection-traces").rglob("*.json"))) == 2
+
+
+def test_one_id_joins_the_gateway_and_the_audit(run: Run) -> None:
+    """What a gateway logs of a call leads by the audit to the try of the task that made it, and to its lease."""
+    audit = timeline.scan(timeline.files(str(run.airflow.home / "audit.jsonl")), timeline.Wanted())
+    known = Provenance(audit)
+    logged = [json.dumps({"time": time.time(), "status": 200, "traceparent": header}) for header in run.called]
+    calls = [known.match(entry(line, "gateway") or pytest.fail(line)) for line in logged]
+    assert [(one.how, [(made.who.dag_id, made.who.task_id) for made in one.tries]) for one in calls] == [
+        ("correlation", [("clean", "gateway")])
+    ] * 2
+    assert all("busy" in one.tries[0].conn_ids and one.tries[0].lease_ids for one in calls)
+    assert known.malformed == 0

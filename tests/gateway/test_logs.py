@@ -11,7 +11,9 @@ from typing import Any
 
 import boto3
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException
+from airflow.serialization.serialized_objects import DagSerialization
 from moto.server import ThreadedMotoServer
 
 from airflow_ephemeral_secrets.caller import Caller
@@ -254,3 +256,17 @@ def test_a_moment_is_checked(audit: str) -> None:
     )
     with pytest.raises(AirflowException, match="start: 'tomorrow' is no moment"):
         operator.execute({})
+
+
+def test_dags_are_serialised() -> None:
+    """Dags with it, also mapped, become what the scheduler keeps, the same each time."""
+    source = CloudWatchLogs(GROUP)
+
+    def made() -> str:
+        with DAG("logs") as dag:
+            GatewayLogsOperator(task_id="one", source=source, start="{{ ds }}", end="{{ ds }}", output="/x")
+            mapped = GatewayLogsOperator.partial(task_id="each", source=source, start="{{ ds }}", end="{{ ds }}")
+            mapped.expand(output=["/x", "/y"])
+        return json.dumps(DagSerialization.to_dict(dag))
+
+    assert made() == made()

@@ -15,6 +15,7 @@ import pytest
 
 from airflow_ephemeral_secrets.demo.leaks import Search
 from airflow_ephemeral_secrets.gateway.newman import NOT_A_PLACE, Newman, NewmanError, Run
+from airflow_ephemeral_secrets.gateway.report import Report
 from tests.gateway.collections import BREAKS, HOLDS, bearer, collection, echo, request
 from tests.peers.installed import node, npm
 from tests.peers.rogue import Rogue, drip, hang, reply, response
@@ -64,7 +65,7 @@ def document(content: dict[str, Any], url: str = "", **more: Any) -> dict[str, A
 
 
 def host(url: str, **more: Any) -> dict[str, Any]:
-    return {"origin": url, "path": "", "headers": [], "named": [], "live": None, **more}
+    return {"origin": url, "base": "", "headers": [], "named": [], "live": None, **more}
 
 
 def run(newman: Newman, given: dict[str, Any]) -> list[dict[str, Any]]:
@@ -154,8 +155,8 @@ def test_processes_hold_no_secret(newman: Newman, tmp_path: Path, monkeypatch: p
         ({"headers": [["X-Sub", "key-1"]]}, {"X-Sub": "key-1", "Authorization": f"Bearer {TOKEN}"}),
         ({"headers": [["authorization", "Bearer other"]]}, {"Authorization": f"Bearer {TOKEN}"}),
         ({"headers": [["X-Lease-Token", TOKEN]], "live": TOKEN}, {"X-Lease-Token": TOKEN, "Authorization": None}),
-        ({"headers": [["X-Sub", "key-1"]], "path": "/orders"}, {"X-Sub": "key-1"}),
-        ({"headers": [["X-Sub", "key-1"]], "path": "/ord"}, {"X-Sub": None}),
+        ({"headers": [["X-Sub", "key-1"]], "base": "/orders"}, {"X-Sub": "key-1"}),
+        ({"headers": [["X-Sub", "key-1"]], "base": "/ord"}, {"X-Sub": None}),
         ({"headers": [["X-Sub", "key-1"]], "origin": "http://127.0.0.1:1"}, {"X-Sub": None}),
         ({"named": [["traceparent", "00-abc-{span}-01"]]}, {"Authorization": f"Bearer {TOKEN}"}),
     ],
@@ -179,6 +180,16 @@ def test_no_auth_is_respected(newman: Newman, api: Rogue) -> None:
     content = collection(request("refused", "{{orders_host}}/orders", auth={"type": "noauth"}))
     run(newman, document(content, api.url, hosts=[host(api.url, headers=[["X-Sub", "key-1"]])]))
     assert api.requests[0].headers["X-Sub"] is None
+
+
+def test_no_failure_is_lost(newman: Newman, api: Rogue) -> None:
+    """Of very many assertions the first are told, and of the others how many failed."""
+    test = "for (let n = 0; n < 150; n++) pm.test(`test ${n}`, () => pm.expect(n % 2).to.equal(0));"
+    (told,) = run(newman, document(collection(request("many", "{{orders_host}}/x", test)), api.url))
+    assert (len(told["assertions"]), told["left_out"], told["failures_left_out"]) == (100, 50, 25)
+    report = Report("orders")
+    report.add(told)
+    assert str(report.complaint()).startswith("collection orders: 75 failed: many: test 1; many: test 3; ")
 
 
 @pytest.mark.parametrize(
@@ -205,6 +216,20 @@ def test_an_answer_is_bounded(newman: Newman) -> None:
             newman, document(collection(request("large", "{{orders_host}}/x")), api.url, largest_response=1000)
         )
     assert "error" in told["requests"][0]
+
+
+def test_settings_of_newman_are_not_read(
+    newman: Newman, api: Rogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newmanrc that switches on reporters and exports, which write tokens, has no effect."""
+    (tmp_path / ".postman").mkdir()
+    settings = {"reporters": ["json"], "exportEnvironment": str(tmp_path / "environment.json")}
+    settings["reporter"] = {"json": {"export": str(tmp_path / "report.json")}}
+    (tmp_path / ".postman" / "newmanrc").write_text(json.dumps({"run": settings, **settings}))
+    monkeypatch.setattr("airflow_ephemeral_secrets.gateway.newman.NOT_A_PLACE", str(tmp_path))
+    (told,) = run(newman, document(collection(request("one", "{{orders_host}}/x")), api.url))
+    assert told["requests"][0]["status"] == 200
+    assert [path.name for path in tmp_path.iterdir()] == [".postman"]
 
 
 def test_files_of_the_worker_are_not_read(newman: Newman, api: Rogue, tmp_path: Path) -> None:
@@ -245,8 +270,8 @@ def test_a_run_can_be_killed(newman: Newman) -> None:
         while not api.requests:
             time.sleep(0.01)
         killed.kill()
-        thread.join(5)
-        assert api.deserted(5)
+        thread.join(20)
+        assert api.deserted()
     assert errors == ["ended"]
 
 
@@ -266,7 +291,7 @@ def test_a_run_dies_with_its_parent(newman: Newman, tmp_path: Path) -> None:
         assert lost._process
         assert lost._process.stdin
         lost._process.stdin.close()
-        thread.join(5)
+        thread.join(20)
         assert lost._process.returncode == 1
 
 
