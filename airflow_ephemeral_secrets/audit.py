@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -68,14 +68,14 @@ class Audit:
         except Exception as error:
             denied = isinstance(error, AccessDenied)
             told = {"outcome": "deny" if denied else "fail", **of_error(error)}
-            self._telemetry.count("lookup.denied" if denied else "lookup.failed", event.tags())
-            self._write("lookup", event, start, lambda: told, logging.INFO)
+            self._telemetry.count("lookup.denied" if denied else "lookup.failed", event.tags)
+            self._write("lookup", event, start, self._clock.now(), lambda: told, logging.INFO)
             raise
         if event.held:
             self._granted(event, event.held, start)
 
     def _granted(self, event: AuditEvent, held: Held, start: Instant) -> None:
-        lease, now, tags = held.lease, self._clock.now(), event.tags()
+        lease, now, tags = held.lease, self._clock.now(), event.tags
         stale = {"stale": True} if held.origin != "minted" and lease.freshness(now) == "mandatory" else {}
         self._telemetry.count(f"lookup.{held.origin}", tags)
         self._telemetry.gauge("lease.seconds_to_expiry", lease.life - lease.age(now), tags)
@@ -85,7 +85,8 @@ class Audit:
             "lookup",
             event,
             start,
-            lambda: {"outcome": "grant", "from": held.origin, **of_lease(lease), **event.stamp(), **stale},
+            now,
+            lambda: {"outcome": "grant", "from": held.origin} | of_lease(lease) | event.stamp() | stale,
             logging.DEBUG,
         )
 
@@ -93,7 +94,7 @@ class Audit:
     def mint(self, event: AuditEvent, start: Instant) -> Iterator[list[Credential]]:
         """Audit one mint; the block puts the credential it got into the list."""
         got: list[Credential] = []
-        tags = event.tags()
+        tags = event.tags
         with self._telemetry.span(SPAN, tags) as note:
             try:
                 yield got
@@ -101,12 +102,15 @@ class Audit:
                 told = {"outcome": "fail", **of_error(error), **event.stamp()}
                 note("code", told["code"])
                 self._telemetry.count(f"mint.{_class(error)}", tags)
-                self._write("mint", event, start, lambda: told, logging.INFO)
+                self._write("mint", event, start, self._clock.now(), lambda: told, logging.INFO)
                 raise
             told = {"outcome": "grant", "from": "minted", "issued_at": moment(start.wall), "lease_id": lease_id(got[0])}
             note("lease_id", told["lease_id"] or "")
             self._telemetry.count("mint.granted", tags)
-            self._write("mint", event, start, lambda: told | of_credential(got[0]) | event.stamp(), logging.INFO)
+            if got[0].expires_at is not None:
+                told["expires_at"] = moment(got[0].expires_at)
+            told |= of_credential(got[0]) | event.stamp()
+            self._write("mint", event, start, self._clock.now(), lambda: told, logging.INFO)
 
     def invalidated(self, lease_ids: Iterable[str]) -> None:
         """Note what was forgotten before its end."""
@@ -115,18 +119,22 @@ class Audit:
             self._line({"time": now, "event": "invalidation", "lease_id": gone, **here()}, logging.INFO)
 
     def _write(
-        self, kind: str, event: AuditEvent, start: Instant, tell: Callable[[], Mapping[str, Any]], level: int
+        self,
+        kind: str,
+        event: AuditEvent,
+        start: Instant,
+        now: Instant,
+        tell: Callable[[], dict[str, Any]],
+        level: int,
     ) -> None:
-        now = self._clock.now()
         took = round((now.boot - start.boot) * 1000, 3)
-        self._telemetry.time(f"{kind}.duration", took, event.tags())
+        self._telemetry.time(f"{kind}.duration", took, event.tags)
         if self._sinks() or log.isEnabledFor(level):
-            when = {"time": moment(now.wall), "event": kind, "duration_ms": took}
-            self._line({**when, **event.facts(), **tell(), **here()}, level)
+            self._line(event.line(kind, now.wall, took) | tell(), level)
 
-    def _line(self, facts: Mapping[str, Any], level: int) -> None:
+    def _line(self, facts: dict[str, Any], level: int) -> None:
         lost = self._lost
-        line = encoded({**facts, "lines_lost": lost} if lost else facts)
+        line = encoded(facts | {"lines_lost": lost} if lost else facts)
         if log.isEnabledFor(level):
             log.log(level, "%s", line.decode())
         refused = [sink for sink in self._sinks() if not self._send(sink, line)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-
-from airflow_ephemeral_secrets.clock import Clock
+import time
+from collections.abc import Callable
 
 SLOW = 5.0
 REST = 60.0
@@ -22,13 +22,13 @@ class AuditFile:
     lines and not lookups.
 
     :param path: the file, created 0600; a link, a pipe or a device is refused
-    :param clock: says how long a write took
+    :param monotonic: says how long a write took, in seconds
     """
 
-    def __init__(self, path: str, clock: Clock) -> None:
+    def __init__(self, path: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.what = f"audit file {path}"
         self._path = path
-        self._clock = clock
+        self._monotonic = monotonic
         self._rests_until = 0.0
 
     def write(self, line: bytes) -> None:
@@ -37,36 +37,38 @@ class AuditFile:
 
         :raises OSError: when the line is lost
         """
-        start = self._clock.now().boot
+        start = self._monotonic()
         if start < self._rests_until:
             raise OSError("so slow that it rests for a minute")
         try:
             self._append(line)
         finally:
-            if self._clock.now().boot - start > SLOW:
-                self._rests_until = self._clock.now().boot + REST
+            end = self._monotonic()
+            if end - start > SLOW:
+                self._rests_until = end + REST
 
     def _append(self, line: bytes) -> None:
         descriptor = os.open(self._path, _FLAGS, 0o600)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise OSError("not a regular file")
-            whole = b"\n" * _torn(descriptor) + line + b"\n"
+            whole = b"\n" * _torn(descriptor, status.st_size) + line + b"\n"
             if os.write(descriptor, whole) < len(whole):
                 raise OSError("no room for a whole line")
         finally:
             os.close(descriptor)
 
 
-def _torn(descriptor: int) -> bool:
+def _torn(descriptor: int, size: int) -> bool:
     """
     Say whether a file ends in a part of a line, as on a full disk.
 
     Another's line looks so while the kernel copies it, so this looks again: an empty line too many does no harm.
     """
     for _ in range(LOOKS):
-        size = os.fstat(descriptor).st_size
         if not size or os.pread(descriptor, 1, size - 1) == b"\n":
             return False
         os.sched_yield()
+        size = os.fstat(descriptor).st_size
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Literal
 
@@ -25,6 +26,12 @@ STAMPED: dict[str, tuple[str, ...]] = {
 
 FACTS = ("dag_id", "task_id", "run_id", "team")
 """Facts that may stand in braces in a source's fields."""
+
+TOLD = (*FACTS, "run_type", "owner")
+"""Facts that the command line takes on behalf of a caller."""
+
+GIVES = {"team": "[core] multi_team, and a team for the Dag's bundle"}
+"""What gives a caller a fact that being a task does not."""
 
 Template = Annotated[
     str,
@@ -78,7 +85,7 @@ class Caller(Struct, frozen=True, kw_only=True):
             raise AccessDenied(
                 f"the recipe needs {{{name}}}, which a caller in a {self.process} process does not have here",
                 code="caller_fact_missing",
-                hint=f"ask from inside a task, or take {{{name}}} out of the recipe",
+                hint=f"{GIVES.get(name, 'asking from inside a task')}, or taking {{{name}}} out of the recipe",
             )
         if not _SAFE.fullmatch(value):
             raise AccessDenied(
@@ -107,8 +114,7 @@ class Caller(Struct, frozen=True, kw_only=True):
         """
         if not (self.dag_id and self.run_id and self.task_id):
             return None
-        facts = (self.dag_id, self.run_id, self.task_id, self.map_index, self.try_number)
-        return sha256(msgspec.json.encode(facts)).hexdigest()[:32]
+        return _correlation_id(self.dag_id, self.run_id, self.task_id, self.map_index, self.try_number)
 
     def stamp(self, attribution: Attribution) -> Mapping[str, str]:
         """List the facts that a credential of this attribution names; ``unknown`` where the caller lacks one."""
@@ -127,4 +133,18 @@ def stamp_id(stamp: Mapping[str, str]) -> str | None:
 
     It is a hash of the facts and nothing else, so that an audit line and a provider's log can be joined.
     """
-    return sha256(msgspec.json.encode(dict(stamp), order="deterministic")).hexdigest()[:32] if stamp else None
+    return _stamp_id(tuple(sorted(stamp.items()))) if stamp else None
+
+
+@lru_cache(maxsize=1024)
+def _stamp_id(facts: tuple[tuple[str, str], ...]) -> str:
+    return _digest(dict(facts))
+
+
+@lru_cache(maxsize=1024)
+def _correlation_id(*facts: str | int | None) -> str:
+    return _digest(facts)
+
+
+def _digest(facts: object) -> str:
+    return sha256(msgspec.json.encode(facts)).hexdigest()[:32]

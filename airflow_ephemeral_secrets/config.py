@@ -3,95 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from airflow_ephemeral_secrets import document
 from airflow_ephemeral_secrets.clock import seconds
 from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.errors import ConfigError
+from airflow_ephemeral_secrets.fit import misfit, no_live_form
 from airflow_ephemeral_secrets.reading import Problems, known, struct
 from airflow_ephemeral_secrets.recipe import Book, Recipe, secret_names
+from airflow_ephemeral_secrets.settings import SETTINGS, AuditSettings, ParseSettings, PolicySettings, StoreSettings
 from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, Rule, Shape, VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
 from airflow_ephemeral_secrets.sources.base import Network, SecretReference, Source
-from airflow_ephemeral_secrets.sources.files import AbsolutePath
-from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load, load_kind
+from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load_kind
 
 INLINE = "inline config"
 BASES: Mapping[str, type[Struct]] = {"secrets": SecretReference, "sources": Source, "connections": Shape}
-SECTIONS = ("version", "secrets", "sources", "connections", "variables", "audit", "store", "network", "parse", "policy")
-
-
-Facility = Literal[
-    "auth", "authpriv", "daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"
-]
-
-
-class SyslogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    Where syslog is.
-
-    :param address: the path of its socket, or ``IP:port`` for UDP
-    :param facility: what the lines are filed under
-    """
-
-    address: Annotated[
-        str,
-        Meta(
-            pattern=r"^(/[^\x00\n]{1,100}|([0-9.]{7,15}|\[[0-9a-fA-F:]{2,39}\]):[0-9]{1,5})(?!\n)$",
-            description="the path of a socket, or IP:port",
-        ),
-    ] = "/dev/log"
-    facility: Facility = "authpriv"
-
-
-class AuditSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    Where the audit goes, beside the Python logger ``airflow_ephemeral_secrets.audit``.
-
-    :param file: gets one JSON line per event
-    :param syslog: gets them too, as datagrams
-    :param otel: hand them to OpenTelemetry's logs as well: those of the process, or an OTLP collector that the usual
-        ``OTEL_EXPORTER_OTLP_*`` variables name
-    """
-
-    file: AbsolutePath | None = None
-    syslog: SyslogSettings | None = None
-    otel: bool = False
-
-
-class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    Where leases are shared between the processes of this host.
-
-    :param host: ``auto``, ``off``, or a directory on a file system in RAM
-    """
-
-    host: Annotated[str, Meta(pattern=r"^(auto|off|/.*)(?!\n)$", description="auto, off or an absolute path")] = "auto"
-
-
-class ParseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    What Dag parsing may do.
-
-    :param mint: whether a lookup at the top level of a Dag file gets a credential
-    """
-
-    mint: bool = False
-
-
-class PolicySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    What every recipe demands of a caller, beside its own ``allow``.
-
-    :param deny_unknown_caller: refuse whoever has no Dag: scripts, callbacks of a Dag, Dag parsing
-    :param require_team: refuse whoever has no team
-    """
-
-    deny_unknown_caller: bool = False
-    require_team: bool = False
+SECTIONS = ("version", "secrets", "sources", "connections", "variables", *SETTINGS)
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -188,6 +119,7 @@ def _config(raw: Any, where: str, problems: Problems) -> Config | None:
         _check_source(name, source, secrets, raw, problems)
     for section in ("connections", "variables"):
         _check_sources_exist(raw, section, problems)
+    _check_companions(shapes, raw, problems)
     recipes = [
         [
             (name, recipe)
@@ -197,15 +129,7 @@ def _config(raw: Any, where: str, problems: Problems) -> Config | None:
         for section, found in (("connections", shapes), ("variables", variables))
     ]
     settings: dict[str, Any] = {
-        name: struct(cls, raw[name], name, problems)
-        for name, cls in (
-            ("audit", AuditSettings),
-            ("store", StoreSettings),
-            ("network", Network),
-            ("parse", ParseSettings),
-            ("policy", PolicySettings),
-        )
-        if raw.get(name) is not None
+        name: struct(cls, raw[name], name, problems) for name, cls in SETTINGS.items() if raw.get(name) is not None
     }
     _check_network(settings.get("network"), problems)
     if problems:
@@ -257,23 +181,13 @@ def _kinds(
         except NotAKind as error:
             problems.add(f"{path}.{tag}", str(error))
             continue
-        live = _misplaced_live(cls, kind, entry, f"{path}.live", problems)
-        value = struct(cls, entry, path, problems, ignore=(tag, "live") if live else (tag,))
+        not_live = no_live_form(cls, kind) if "live" in entry else None
+        if not_live:
+            problems.add(f"{path}.live", not_live)
+        value = struct(cls, entry, path, problems, ignore=(tag, "live") if not_live else (tag,))
         if value is not None:
             found[name] = value
     return found
-
-
-def _misplaced_live(cls: type[Struct], kind: str, entry: Mapping[str, Any], path: str, problems: Problems) -> bool:
-    """Explain the key ``live`` on a shape that does not have it; say whether it was there."""
-    if not issubclass(cls, Shape) or "live" not in entry or "live" in cls.__struct_fields__:
-        return False
-    if cls.has_live_form():
-        problems.add(path, f"shape {kind!r} is always live; leave it out")
-    else:
-        live = [name for name, place in SHAPES.items() if load(place).has_live_form()]
-        problems.add(path, f"shape {kind!r} has no live form: {cls.why_static}; those that have one: {', '.join(live)}")
-    return True
 
 
 def _variables(raw: Mapping[str, Any], problems: Problems) -> dict[str, VariableShape]:
@@ -317,6 +231,23 @@ def _check_sources_exist(raw: Mapping[str, Any], section: str, problems: Problem
             problems.add(f"{section}.{name}.source", f"no source {source!r} under sources; {known(source, existing)}")
 
 
+def _check_companions(shapes: Mapping[str, Shape], raw: Mapping[str, Any], problems: Problems) -> None:
+    """Every connection that a hook asks for besides is owned by a recipe of the right shape, with the same source."""
+    written = raw.get("connections")
+    names = Book((str(name), str(name)) for name in written) if isinstance(written, Mapping) else Book([])
+    for name, shape in shapes.items():
+        for field, (conn_id, kind) in shape.companions().items():
+            owner = names.match(conn_id)
+            if owner is None:
+                problems.add(
+                    f"connections.{name}.{field}", f"no recipe owns {conn_id!r}; {known(conn_id, written or ())}"
+                )
+            elif owner in shapes and shapes[owner].__struct_config__.tag != kind:
+                problems.add(f"connections.{name}.{field}", f"{conn_id!r} is not of shape {kind!r}")
+            elif owner in shapes and shapes[owner].source != shape.source:
+                problems.add(f"connections.{name}.source", f"is not that of {conn_id!r}, whose keys the hook uses")
+
+
 def _recipe(
     path: str,
     name: str,
@@ -335,11 +266,10 @@ def _recipe(
     source = sources.get(shape.source)
     if source is None:
         return None
-    credential = source.yields()
-    if isinstance(shape, Shape) and credential not in shape.accepts:
-        _explain_mismatch(path, shape, source, problems)
+    if isinstance(shape, Shape) and (why := misfit(shape, source)):
+        problems.add(f"{path}.shape", why)
         return None
-    _check_placeholders(path, shape, source, credential, problems)
+    _check_placeholders(path, shape, source, source.yields(), problems)
     proofs = sorted(set(secret_names(source).values()))
     names = {*proofs, *(secret_names(shape).values() if isinstance(shape, Shape) else ())}
     return Recipe(
@@ -349,18 +279,6 @@ def _recipe(
         shape=shape,
         references={key: secrets[key] for key in names if key in secrets},
         proofs=tuple(secrets[key] for key in proofs if key in secrets),
-    )
-
-
-def _explain_mismatch(path: str, shape: Shape, source: Source, problems: Problems) -> None:
-    kind = str(shape.__struct_config__.tag)
-    credential = source.yields()
-    fitting = [name for name, place in SHAPES.items() if credential in load(place).accepts]
-    problems.add(
-        f"{path}.shape",
-        f"{kind!r} cannot be filled from a source of kind {source.kind!r}, which mints {_words(credential)}; "
-        f"it takes {' or '.join(_words(accepted) for accepted in shape.accepts)}; "
-        f"shapes that fit this source: {', '.join(sorted(fitting))}",
     )
 
 
@@ -379,9 +297,3 @@ def _check_placeholders(
 def _check_network(network: Network | None, problems: Problems) -> None:
     if network and not 1 <= seconds(network.deadline) <= 300:
         problems.add("network.deadline", "expected 1s to 5m")
-
-
-def _words(credential: type[Credential]) -> str:
-    return {"aws": "AWS keys", "bearer": "a token", "basic": "a login and password"}[
-        str(credential.__struct_config__.tag)
-    ]

@@ -20,8 +20,8 @@ from airflow_ephemeral_secrets import document
 from airflow_ephemeral_secrets.audit import Audit, Sink
 from airflow_ephemeral_secrets.audit_file import AuditFile
 from airflow_ephemeral_secrets.caller import Caller
-from airflow_ephemeral_secrets.clock import Clock, SystemClock
-from airflow_ephemeral_secrets.config import EVERYTHING, INLINE, AuditSettings, Config, Owned, from_document, owned
+from airflow_ephemeral_secrets.clock import SystemClock
+from airflow_ephemeral_secrets.config import EVERYTHING, INLINE, Config, Owned, from_document, owned
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
 from airflow_ephemeral_secrets.leases.host import HostStore, open_host
@@ -29,10 +29,12 @@ from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver, no_route
-from airflow_ephemeral_secrets.shapes.live import LiveFace, Route
+from airflow_ephemeral_secrets.settings import AuditSettings
+from airflow_ephemeral_secrets.shapes.live import LiveFace, Route, StsFace
 from airflow_ephemeral_secrets.telemetry import SILENT, Telemetry
 
 KWARGS = ("config_file", "config")
+SESSION_FACTORY = "airflow_ephemeral_secrets.aws_session.SessionFactory"
 NO_KWARGS = "no kwargs arrived: backend_kwargs is missing or is not JSON; give config_file or config"
 
 
@@ -171,16 +173,16 @@ class Installation:
                 remote_log_conn_id=self._remote_log_conn_id(),
             ),
             LeaseCache(clock, SystemRandom(), self.open_store if shared else lambda: None),
-            Audit(clock, lambda: _open_sinks(config.audit, clock), self._telemetry),
+            Audit(clock, lambda: _open_sinks(config.audit), self._telemetry),
             clock,
             _open_route if shared else no_route,
             self._mask,
         )
 
 
-def _open_sinks(settings: AuditSettings, clock: Clock) -> list[Sink]:
+def _open_sinks(settings: AuditSettings) -> list[Sink]:
     """Open what audit lines go to; what it takes is loaded where it is configured, and nowhere else."""
-    sinks: list[Sink] = [AuditFile(settings.file, clock)] if settings.file else []
+    sinks: list[Sink] = [AuditFile(settings.file)] if settings.file else []
     if settings.syslog or settings.otel:
         from airflow_ephemeral_secrets.audit_export import OpenTelemetry, Syslog
 
@@ -191,9 +193,11 @@ def _open_sinks(settings: AuditSettings, clock: Clock) -> list[Sink]:
 
 def _open_route(resolver: Resolver, recipe: Recipe, name: str, caller: Caller, face: LiveFace) -> Route:
     """Open a route; what it takes is loaded where a recipe is live, and nowhere else."""
+    from airflow_ephemeral_secrets import _settings
     from airflow_ephemeral_secrets.live.routes import open_route
 
-    return open_route(resolver, recipe, name, caller, face)
+    sessions = isinstance(face, StsFace) and _settings.option("aws", "session_factory") == SESSION_FACTORY
+    return open_route(resolver, recipe, name, caller, face, sessions=sessions)
 
 
 _installations: dict[bytes, Installation] = {}

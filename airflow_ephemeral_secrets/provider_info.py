@@ -12,5 +12,22 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Ephemeral Secrets",
         "description": "Secrets backend whose connections are short-lived credentials, minted when a task asks.",
         "secrets-backends": ["airflow_ephemeral_secrets.EphemeralSecretsBackend"],
+        "config": {
+            "ephemeral_secrets": {
+                "description": "What the page of the provider airflow-ephemeral-secrets reads.",
+                "options": {
+                    "audit_files": {
+                        "description": (
+                            "Where the API server finds the audit files of the workers: a file, or a directory of "
+                            "files whose names hold .jsonl. By default the file that the configuration names."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/var/log/airflow/ephemeral-audit",
+                        "default": None,
+                    }
+                },
+            }
+        },
         "cli": ["airflow_ephemeral_secrets.cli.commands.get_cli_commands"],
     }

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, Union
 import msgspec
 from msgspec import Meta
 
-from airflow_ephemeral_secrets.config import BASES, AuditSettings, ParseSettings, PolicySettings, StoreSettings
+from airflow_ephemeral_secrets.config import BASES
+from airflow_ephemeral_secrets.settings import SETTINGS
 from airflow_ephemeral_secrets.shapes.base import VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
-from airflow_ephemeral_secrets.sources.base import Network
 from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, NotAKind, added, load, load_kind
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -27,11 +27,7 @@ def json_schema() -> dict[str, Any]:
             ("version", Literal[1]),
             *((name, _section(name, kinds), None) for name, kinds in _SECTIONS),
             ("variables", dict[Name, VariableShape] | None, None),
-            ("audit", AuditSettings | None, None),
-            ("store", StoreSettings | None, None),
-            ("network", Network | None, None),
-            ("parse", ParseSettings | None, None),
-            ("policy", PolicySettings | None, None),
+            *((name, cls | None, None) for name, cls in SETTINGS.items()),
         ],
         forbid_unknown_fields=True,
     )

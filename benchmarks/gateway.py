@@ -1,4 +1,4 @@
-"""A hundred mapped tasks in a real Airflow, at a gateway of 10 requests a second that says when to come back."""
+"""A hundred mapped tasks in a real Airflow, at a gateway of 10 requests a second that pauses first."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from airflow_ephemeral_secrets.demo import config
 from airflow_ephemeral_secrets.demo.airflow import Airflow
 from airflow_ephemeral_secrets.demo.environment import scrubbed
 from airflow_ephemeral_secrets.demo.gateways import ProtectedApi
-from airflow_ephemeral_secrets.demo.limits import Bucket
+from airflow_ephemeral_secrets.demo.limits import Bucket, Every, Pause
 from benchmarks.figure import Figure
 from benchmarks.host import folder_in_ram
 
 TASKS = 100
 RATE, BURST = 10, 5
+PAUSE = 30.0
+"""Seconds from its first call in which the gateway lets nobody through, as when others have used up a quota."""
 PARALLELISM = 16
 TIMEOUT = 600.0
 DAGS = ("stock", "policy", "paced")
@@ -45,7 +47,10 @@ class Run(NamedTuple):
 
 def figures() -> Iterator[Figure]:
     stock, policy, paced = _runs()
-    tasks = f"{TASKS} mapped tasks, {PARALLELISM} at a time, at a gateway of {RATE} requests a second, {BURST} at once"
+    tasks = (
+        f"{TASKS} mapped tasks, {PARALLELISM} at a time, at a gateway that pauses for {PAUSE:.0f} s and says so, "
+        f"and then allows {RATE} requests a second, {BURST} at once"
+    )
     yield Figure(
         f"{tasks}: GatewayOperator, rate_limit and GatewayRetryPolicy",
         str(paced),
@@ -59,7 +64,7 @@ def figures() -> Iterator[Figure]:
         policy.succeeded == TASKS,
     )
     yield Figure(
-        f"{tasks}: requests in the busiest second after the first pause, with a rate limit",
+        f"{tasks}: requests in the busiest second after the pause, with a rate limit",
         str(paced.busiest_after),
         f"at most {RATE + 2}",
         paced.busiest_after <= RATE + 2,
@@ -70,13 +75,17 @@ def _runs() -> list[Run]:
     with ExitStack() as stack:
         stack.enter_context(scrubbed())
         store = stack.enter_context(folder_in_ram())
-        gateways = {name: stack.enter_context(ProtectedApi(SECRET, Bucket(RATE, BURST))) for name in DAGS}
+        gateways = {name: stack.enter_context(_gateway()) for name in DAGS}
         folder = Path(__file__).parent / "gateway_dags"
         airflow = stack.enter_context(Airflow([folder], environment={"CLIENT_SECRET": SECRET}, parallelism=PARALLELISM))
         path = airflow.home / "ephemeral.json"
         path.write_text(_config(gateways, store))
         airflow.start(config.options(path))
         return [_run(airflow, name, gateways[name]) for name in DAGS]
+
+
+def _gateway() -> ProtectedApi:
+    return ProtectedApi(SECRET, Every(Pause(PAUSE), Bucket(RATE, BURST)))
 
 
 def _config(gateways: dict[str, ProtectedApi], store: Path) -> str:
@@ -99,13 +108,13 @@ def _run(airflow: Airflow, dag_id: str, gateway: ProtectedApi) -> Run:
     airflow.wait([dag_id], TIMEOUT)
     succeeded = sum(task.dag_id == dag_id and task.state == "success" for task in airflow.metadata.tasks())
     moments = [line.moment for line in gateway.log]
-    paused = next((line.moment for line in gateway.log if line.status == 429), float("-inf"))
+    reopened = min(moments) + PAUSE
     return Run(
         succeeded,
         len(moments),
         gateway.statuses().count(200),
         _busiest(moments),
-        _busiest([moment for moment in moments if moment > paused]),
+        _busiest([moment for moment in moments if moment > reopened]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
 import statistics
@@ -69,6 +70,7 @@ def figures() -> Iterator[Figure]:
             },
             "store": {"host": str(store)},
         }
+        logging.getLogger("airflow_ephemeral_secrets.audit").setLevel(logging.WARNING)
         os.environ["BENCHMARK_TOKEN"] = "t" * 1_200
         direct, signed, bearer = _direct(url), *(_through_us(document, conn_id) for conn_id in ("signed", "bearer"))
         for way in (direct, signed, bearer):
@@ -219,5 +221,7 @@ def _started(document: dict[str, Any]) -> Iterator[Figure]:
 
 
 def _run(script: str, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return done.stdout.splitlines()[-1]

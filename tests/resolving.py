@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,9 +12,10 @@ from airflow_ephemeral_secrets.audit_file import AuditFile
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.config import Config
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
+from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.policy import Policy
 from airflow_ephemeral_secrets.recipe import Book, Recipe
-from airflow_ephemeral_secrets.resolver import Resolver
+from airflow_ephemeral_secrets.resolver import OpenRoute, Resolver, no_route
 from airflow_ephemeral_secrets.shapes.base import Rule, Shape, VariableShape
 from airflow_ephemeral_secrets.shapes.http import Http
 from airflow_ephemeral_secrets.sources.base import SecretReference, Source
@@ -47,6 +49,8 @@ def resolver(
     raises: Exception | None = None,
     audit: Path | None = None,
     telemetry: Telemetry = SILENT,
+    open_route: OpenRoute = no_route,
+    mask: Callable[[Masks], None] = lambda _: None,
     **more: Any,
 ) -> Resolver:
     """
@@ -69,6 +73,8 @@ def resolver(
         config,
         Policy(),
         leases,
-        Audit(clock, lambda: [AuditFile(str(audit), clock)] if audit else [], telemetry),
+        Audit(clock, lambda: [AuditFile(str(audit))] if audit else [], telemetry),
         clock,
+        open_route,
+        mask,
     )

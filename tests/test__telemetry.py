@@ -5,22 +5,27 @@ from __future__ import annotations
 import contextvars
 import gc
 import socket
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from airflow.sdk.configuration import conf
 from airflow.sdk.observability.metrics import stats_utils
 from opentelemetry import trace
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from airflow_ephemeral_secrets import _telemetry
 from airflow_ephemeral_secrets._telemetry import AirflowTelemetry
+from airflow_ephemeral_secrets.demo.environment import allowed
 from airflow_ephemeral_secrets.errors import SourceRefused
 from airflow_ephemeral_secrets.telemetry import COUNTERS, GAUGES, TIMERS
+from tests.peers.rogue import Rogue, reply
 from tests.resolving import CALLER, resolver
 
 
@@ -88,6 +93,32 @@ def test_every_metric_has_a_name_airflow_takes(statsd: socket.socket, name: str)
     kind = "c" if name in COUNTERS else "ms" if name in TIMERS else "g"
     (line,) = heard(statsd, 1)
     assert (line.partition(":")[0], line.rpartition("|")[2]) == (f"airflow.ephemeral_secrets.{name}", kind)
+
+
+COUNT = """
+from airflow_ephemeral_secrets._telemetry import AirflowTelemetry
+telemetry, tags = AirflowTelemetry(), {"source": "lake-reader"}
+telemetry.count("lookup.memory", tags)
+telemetry.time("lookup.duration", 1.5, tags)
+telemetry.gauge("lease.seconds_to_expiry", 900.0, tags)
+"""
+
+
+def test_lookup_is_counted_by_opentelemetry(tmp_path: Path) -> None:
+    """With Airflow's OpenTelemetry metrics on, ours reach the collector at the end of the process, with their tags."""
+    with Rogue(reply(b"")) as collector:
+        switches = {"AIRFLOW__METRICS__OTEL_ON": "True", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        environment = {**allowed(), **switches, "AIRFLOW_HOME": str(tmp_path)}
+        subprocess.run([sys.executable, "-c", COUNT], env=environment, check=True, capture_output=True, timeout=100)
+    sent = [ExportMetricsServiceRequest.FromString(request.body) for request in collector.requests]
+    told = {
+        metric.name: getattr(metric, metric.WhichOneof("data")).data_points[0].attributes[0].value.string_value
+        for request in sent
+        for scope in request.resource_metrics[0].scope_metrics
+        for metric in scope.metrics
+    }
+    names = ("lookup.memory", "lookup.duration", "lease.seconds_to_expiry")
+    assert told == {f"airflow.ephemeral_secrets.{name}": "lake-reader" for name in names}
 
 
 def test_nothing_is_loaded_where_metrics_are_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,6 @@ from airflow_ephemeral_secrets.audit import Audit
 from airflow_ephemeral_secrets.audit_file import SLOW, AuditFile
 from airflow_ephemeral_secrets.audit_line import LONGEST
 from airflow_ephemeral_secrets.caller import Caller, stamp_id
-from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK
 from airflow_ephemeral_secrets.credential import AwsCredential, Credential
 from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError, SourceFailed, SourceRefused
 from airflow_ephemeral_secrets.recipe import Recipe
@@ -130,7 +129,7 @@ def test_aws_access_key_id_is_named(tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
     clock = FakeClock()
     audited(
-        Audit(clock, lambda: [AuditFile(str(file), clock)]),
+        Audit(clock, lambda: [AuditFile(str(file))]),
         resolver(),
         lambda: AwsCredential(access_key_id="ASIAX", secret_access_key="sss", expires_at=START + 900, principal="arn"),
     )
@@ -248,7 +247,7 @@ def test_slow_file_rests(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
             clock.advance(SLOW + 1)
 
     file, clock = tmp_path / "audit.jsonl", FakeClock()
-    slow = Slow(str(file), clock)
+    slow = Slow(str(file), lambda: clock.boot)
     slow.write(b"{}")
     with pytest.raises(OSError, match="rests"):
         slow.write(b"{}")
@@ -273,7 +272,7 @@ def test_many_writers_tear_no_line(tmp_path: Path) -> None:
     for writer in range(8):
         child = os.fork()
         if not child:
-            sink = AuditFile(str(file), SYSTEM_CLOCK)
+            sink = AuditFile(str(file))
             for number in range(200):
                 sink.write(json.dumps({"writer": writer, "number": number, "pad": "." * (number * 7 % 900)}).encode())
             os._exit(0)

@@ -57,7 +57,7 @@ def test_missing_facts(name: str) -> None:
     assert caught.value.code == "caller_fact_missing"
     assert f"the recipe needs {{{name}}}" in caught.value.reason
     assert "in a parse process" in caught.value.reason
-    assert f"take {{{name}}} out of the recipe" in str(caught.value)
+    assert f"taking {{{name}}} out of the recipe" in str(caught.value)
 
 
 @pytest.mark.parametrize(

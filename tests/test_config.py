@@ -189,7 +189,7 @@ def test_a_mismatch_names_what_would_fit() -> None:
     )
 
     assert "which mints AWS keys" in problem
-    assert problem.endswith("shapes that fit this source: aws, fields, http_sigv4")
+    assert problem.endswith("shapes that fit this source: aws, fields, http_sigv4, mysql, opensearch, postgres")
 
 
 STATIC = [name for name, place in SHAPES.items() if not load_place(place).has_live_form()]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from airflow_ephemeral_secrets import _airflow, _settings
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.cli import setting
-from airflow_ephemeral_secrets.cli.checks import endpoints, files, packages, recipes, settings, store
+from airflow_ephemeral_secrets.cli.checks import audit, endpoints, files, packages, recipes, settings, store
 from airflow_ephemeral_secrets.cli.checks.finding import Finding
 from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK, Deadline, seconds
 from airflow_ephemeral_secrets.errors import AccessDenied, ConfigError, EphemeralSecretsError
@@ -61,16 +61,19 @@ def _airflows(args: argparse.Namespace) -> Iterator[Finding]:
 def _ours(found: Installation) -> Iterator[Finding]:
     config = found.resolver(shared=False).config
     yield from packages.extras(config)
+    yield from packages.telemetry(config)
     yield from recipes.remote_logging(config, _airflow.remote_log_conn_id())
     yield from recipes.covered(config)
     yield from recipes.decoys(config)
     yield from recipes.teams(config, _settings.option)
+    yield from recipes.parsing(config)
     yield from recipes.session_factory(config, _settings.option)
     yield from recipes.netrc(config)
     yield from files.configuration(found.path)
     yield from files.secrets(config, SYSTEM_CLOCK)
     yield from files.identities(config)
-    yield from files.audit(config.audit.file)
+    yield from audit.file(config.audit.file)
+    yield from audit.syslog(config.audit.syslog)
     yield from store.store(found)
     yield from endpoints.endpoints(config, SYSTEM_CLOCK)
 

@@ -12,13 +12,16 @@ from types import ModuleType
 from airflow_ephemeral_secrets import __version__
 from airflow_ephemeral_secrets.errors import ConfigError, EphemeralSecretsError
 
-VERBS = ("audit", "demo", "doctor", "explain", "flush", "leases", "mint", "schema")
+VERBS = (
+    *("audit", "credential-process", "demo", "doctor", "exec-credential", "explain", "flush", "leases", "mint"),
+    "schema",
+)
 PROBLEM, WRONG_USE = 1, 2
 
 
 def verb(name: str) -> ModuleType:
     """Load the module of a verb: ``HELP``, ``add_arguments(parser)`` and ``run(args)``."""
-    return import_module(f"airflow_ephemeral_secrets.cli.{name}")
+    return import_module(f"airflow_ephemeral_secrets.cli.{name.replace('-', '_')}")
 
 
 def add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
@@ -53,12 +56,16 @@ def run(name: str, args: argparse.Namespace) -> int:
         audit.propagate = before
 
 
-def parser() -> argparse.ArgumentParser:
-    """Make the parser of all verbs."""
+def parser(names: Sequence[str] = VERBS) -> argparse.ArgumentParser:
+    """
+    Make the parser.
+
+    :param names: of the verbs, whose modules it loads
+    """
     made = argparse.ArgumentParser(prog="airflow-ephemeral", description="Ephemeral credentials for Airflow.")
     made.add_argument("--version", action="version", version=__version__)
     verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name in VERBS:
+    for name in names:
         add_arguments(name, verbs.add_parser(name, help=verb(name).HELP, description=verb(name).HELP))
     return made
 
@@ -69,7 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :param argv: the arguments, those of the process if None
     """
-    args = parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    args = parser(given[:1] if given[:1] and given[0] in VERBS else VERBS).parse_args(given)
     return run(args.verb, args)
 
 

@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 
 from airflow_ephemeral_secrets.cli import setting
 from airflow_ephemeral_secrets.clock import Deadline, SystemClock, seconds
-from airflow_ephemeral_secrets.errors import AccessDenied
 
 HELP = "mint a credential with the identity here and print all about it but the secret"
 
@@ -26,9 +25,7 @@ def run(args: argparse.Namespace) -> int:
     :raises EphemeralSecretsError: when there is no credential
     """
     resolver = setting.installation(args).resolver(shared=False)
-    recipe = resolver.config.connections.match(args.conn_id)
-    if recipe is None:
-        raise AccessDenied(f"no recipe owns {args.conn_id!r}", code="not_owned", hint="airflow-ephemeral explain")
+    recipe = setting.recipe(resolver, args.conn_id)
     clock = SystemClock()
     start = clock.now()
     deadline = Deadline(clock, seconds(resolver.config.network.deadline))

@@ -1,4 +1,4 @@
-"""Which configuration a verb works with, and on whose behalf."""
+"""Which configuration and recipe a verb works with, and on whose behalf."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import argparse
 import os
 
 from airflow_ephemeral_secrets import _airflow, _settings
-from airflow_ephemeral_secrets.caller import Caller, run_type
-from airflow_ephemeral_secrets.errors import ConfigError
+from airflow_ephemeral_secrets.caller import TOLD, Caller, run_type
+from airflow_ephemeral_secrets.errors import AccessDenied, ConfigError
 from airflow_ephemeral_secrets.installation import Installation
+from airflow_ephemeral_secrets.recipe import Recipe
+from airflow_ephemeral_secrets.resolver import Resolver
 
-FACTS = ("dag_id", "task_id", "run_id", "team", "run_type", "owner")
 UNSET = "Airflow's settings name no EphemeralSecretsBackend; give --config FILE"
 
 
@@ -33,15 +34,52 @@ def installation(args: argparse.Namespace) -> Installation:
     return found
 
 
+def recipe(resolver: Resolver, conn_id: str) -> Recipe:
+    """
+    Find the recipe that owns a conn_id.
+
+    :raises AccessDenied: when none does
+    """
+    found = resolver.config.connections.match(conn_id)
+    if found is None:
+        raise AccessDenied(f"no recipe owns {conn_id!r}", code="not_owned", hint="airflow-ephemeral explain")
+    return found
+
+
 def add_caller_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that say on whose behalf to ask."""
-    for name in FACTS:
+    for name in TOLD:
         words = name.replace("_", " ")
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="NAME", help=f"ask as a task with this {words}")
 
 
 def caller(args: argparse.Namespace) -> Caller:
-    """Describe the caller by those options: a task where any fact is given, else a script."""
-    told = {name: getattr(args, name) for name in FACTS}
+    """Describe the caller: a task by those options, else the task that started this program, else a script."""
+    told = {name: getattr(args, name) for name in TOLD}
+    if not any(told.values()):
+        return _task_of_environment()
     told["run_type"] = told["run_type"] or run_type(args.run_id)
-    return Caller(process="task" if any(told.values()) else "script", **told)
+    return Caller(process="task", **told)
+
+
+def _task_of_environment() -> Caller:
+    """Find out which task started this program, by ``AIRFLOW_CTX_*``; a script where none did."""
+
+    def told(name: str) -> str | None:
+        return os.environ.get(f"AIRFLOW_CTX_{name}") or None
+
+    def number(name: str) -> int | None:
+        text = told(name) or ""
+        return int(text) if text.isdecimal() else None
+
+    return Caller(
+        process="task" if told("TASK_ID") else "script",
+        dag_id=told("DAG_ID"),
+        task_id=told("TASK_ID"),
+        run_id=told("DAG_RUN_ID"),
+        try_number=number("TRY_NUMBER"),
+        map_index=number("MAP_INDEX"),
+        team=told("TEAM_NAME"),
+        run_type=run_type(told("DAG_RUN_ID")),
+        owner=told("DAG_OWNER"),
+    )

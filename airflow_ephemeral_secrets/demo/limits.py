@@ -1,4 +1,4 @@
-"""The limits of gateways: a bucket of tokens, a number of calls in each window of time, a pause."""
+"""The limits of gateways: a bucket of tokens, a number of calls in each window of time, a pause, all of several."""
 
 from __future__ import annotations
 
@@ -88,3 +88,17 @@ class Pause:
             if self._ends is None:
                 self._ends = now + self._seconds
             return max(0.0, self._ends - now)
+
+
+class Every:
+    """
+    Let through what each of several limits lets through, asking them in order.
+
+    :param limits: of which the later are not asked where an earlier one says no
+    """
+
+    def __init__(self, *limits: Limit) -> None:
+        self._limits = limits
+
+    def wait(self) -> float:
+        return next((seconds for limit in self._limits if (seconds := limit.wait())), 0.0)

@@ -89,8 +89,9 @@ class Conversation:
         if refused := self._refused(method, target, given):
             self._send(refused)
             return False
-        if face := self._endpoint.face(given.get(CAPABILITY.lower(), "")):
-            headers = _passed_on(headers)
+        proof = CAPABILITY.lower() if CAPABILITY.lower() in given else "authorization"
+        if face := self._endpoint.face(given.get(proof, "").rpartition(" ")[2]):
+            headers = _passed_on(headers, proof)
         elif not (face := self._endpoint.desk_at(target)):
             self._send(refusal(407, NOBODY))
             return False
@@ -203,8 +204,8 @@ def _head(answered: Answered) -> h11.Response:
     )
 
 
-def _passed_on(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    ours = (CAPABILITY.lower(), "host", "expect")
+def _passed_on(headers: list[tuple[str, str]], proof: str) -> list[tuple[str, str]]:
+    ours = (proof, "host", "expect")
     return [(name, value) for name, value in end_to_end(headers) if name.lower() not in ours]
 
 

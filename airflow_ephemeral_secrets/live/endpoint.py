@@ -1,8 +1,9 @@
 """
 The loopback endpoint of this process: one server, started at its first use, that knows whom to let in.
 
-Whoever is given a route is given a capability for it, a random word that goes with each request in a header of its own.
-Clients of a desk cannot add a header: a desk has a path of its own, and its protocol's own way to prove the capability.
+Whoever is given a route is given a capability for it, a random word that goes with each request: in a header of its
+own, or as a token where a client has no header to spare. Clients of a desk prove it as their protocol does; a desk has
+a path of its own.
 A place that nobody used for a day is closed, and so is the one that was used least recently where there are too many.
 """
 
@@ -19,6 +20,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK, Clock
+from airflow_ephemeral_secrets.live import proxies
 from airflow_ephemeral_secrets.live.body import Body
 from airflow_ephemeral_secrets.shapes.live import Route
 
@@ -73,6 +75,7 @@ class _Place:
     route: Route
     face: Face
     used: float
+    stays: bool = False
 
 
 class Endpoint:
@@ -101,36 +104,40 @@ class Endpoint:
         """
         return self._open(key, lambda word: (_digest(word), self._url(), make()))
 
-    def desk(self, key: object, make: Callable[[str], Face]) -> Route:
+    def desk(self, key: object, make: Callable[[str], Face], *, stays: bool = False) -> Route:
         """
         Open a route to a desk, or give the one that is open: its URL has a path, by which it is found.
 
         :param make: makes the desk, which itself demands the capability that it is given
+        :param stays: whether it is never closed, for the environment of this process names it
         """
         name = secrets.token_hex(8)
-        return self._open(key, lambda word: (name, f"{self._url()}/{name}", make(word)))
+        return self._open(key, lambda word: (name, f"{self._url()}/{name}", make(word)), stays=stays)
 
-    def _open(self, key: object, make: Callable[[str], tuple[bytes | str, str, Face]]) -> Route:
+    def _open(self, key: object, make: Callable[[str], tuple[bytes | str, str, Face]], *, stays: bool = False) -> Route:
         with self._mutex:
             if key in self._doors and (known := self._used(self._doors[key])):
                 return known.route
             capability = secrets.token_urlsafe(32)
             door, url, face = make(capability)
             self._doors[key] = door
-            self._places[door] = _Place(key, Route(url, capability), face, self._clock.now().boot)
-            while len(self._places) > MOST_PLACES:
-                self._shut(next(iter(self._places)))
-            return self._places[door].route
+            self._places[door] = _Place(key, Route(url, capability), face, self._clock.now().boot, stays)
+            if len(self._places) > MOST_PLACES and (oldest := self._oldest()):
+                self._shut(oldest)
+            return Route(url, capability)
 
     def _used(self, door: bytes | str) -> _Place | None:
         """Find an open place and note that it is used, which those are not that have been unused for too long."""
         now = self._clock.now().boot
-        while self._places and next(iter(self._places.values())).used + UNUSED < now:
-            self._shut(next(iter(self._places)))
+        while (oldest := self._oldest()) and self._places[oldest].used + UNUSED < now:
+            self._shut(oldest)
         if place := self._places.get(door):
             place.used = now
             self._places.move_to_end(door)
         return place
+
+    def _oldest(self) -> bytes | str | None:
+        return next((door for door, place in self._places.items() if not place.stays), None)
 
     def _shut(self, door: bytes | str) -> None:
         del self._doors[self._places.pop(door).key]
@@ -138,7 +145,9 @@ class Endpoint:
     def _url(self) -> str:
         from airflow_ephemeral_secrets.live.server import Server
 
-        self._server = self._server or Server(self)
+        if not self._server:
+            proxies.bypass()
+            self._server = Server(self)
         return f"http://127.0.0.1:{self._server.port}"
 
     def face(self, capability: str) -> Face | None:

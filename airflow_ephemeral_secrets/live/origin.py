@@ -188,10 +188,15 @@ class SigningOrigin(Origin):
         return True
 
     def _authorized(self, asked: Asked, credential: Credential | None) -> tuple[str, list[tuple[str, str]]]:
+        from urllib3.util import parse_url
+
         assert isinstance(credential, AwsCredential)
-        url = f"{self._origin}{canonical_target(self._base + asked.target)}"
+        url = parse_url(f"{self._origin}{canonical_target(self._base + asked.target)}").url  # as it will be sent
         headers = [(name, value) for name, value in asked.headers if name.lower() not in _OURS]
-        covered = {name.lower(): value for name, value in headers if name.lower().startswith(SIGNED)}
+        covered: dict[str, str] = {}
+        for name, value in headers:
+            if (key := name.lower()).startswith(SIGNED):
+                covered[key] = f"{covered[key]},{value}" if key in covered else value
         added = signature(
             asked.method,
             url,

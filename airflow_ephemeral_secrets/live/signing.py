@@ -13,6 +13,8 @@ from airflow_ephemeral_secrets.credential import AwsCredential
 from airflow_ephemeral_secrets.sources.silence import silence
 
 UNRESERVED = "-_.~"
+OF_S3 = frozenset({"s3", "s3-object-lambda", "s3-outposts"})
+"""Services that read a path as it is; all others encode it once more, without dots and empty segments."""
 
 
 def canonical_target(target: str) -> str:
@@ -71,4 +73,4 @@ def _signer(service: str) -> Any:
         def payload(self, request: Any) -> Any:
             return request.context["sha256"]
 
-    return OfS3 if service == "s3" else SigV4Auth
+    return OfS3 if service in OF_S3 else SigV4Auth

@@ -1,4 +1,4 @@
-"""The connections of the microsoft.azure provider, by an application's client id and secret; and registries."""
+"""The connections of the microsoft.azure provider by an application's secret or a live identity; and registries."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from msgspec import Meta
 
 from airflow_ephemeral_secrets.credential import BasicCredential, BearerToken, Credential
 from airflow_ephemeral_secrets.reading import SecretName
+from airflow_ephemeral_secrets.shapes.azure_live import AzureShape
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Filled, Shape, dump, fill, spec
 from airflow_ephemeral_secrets.shapes.extra import HostName, Url, taken
+from airflow_ephemeral_secrets.shapes.live import Route
 
-Tenant = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.-]{1,253}(?!\n)$", description="a tenant id or domain")]
 Name = Annotated[str, Meta(pattern=r"^[\w.()-]{1,260}(?!\n)$", description="the name or id of a resource")]
 
 OTHERS = (
@@ -28,7 +29,7 @@ OTHERS = (
 )
 
 
-class ServicePrincipal(Shape, frozen=True, kw_only=True):
+class ServicePrincipal(AzureShape, frozen=True, kw_only=True):
     """
     Hold an application's client id and secret, with which the hook asks Entra ID for tokens while the secret lives.
 
@@ -43,27 +44,31 @@ class ServicePrincipal(Shape, frozen=True, kw_only=True):
     keys: ClassVar[Mapping[str, str]] = {"tenant_id": "tenantId", "subscription_id": "subscriptionId"}
     """What the hook calls the fields, in its extra."""
 
-    tenant_id: Tenant
-    extra: dict[str, Any] = {}
-
     @property
     def conn_type(self) -> str:
         return str(self.__struct_config__.tag)
 
     def problems(self) -> list[str]:
-        return taken(self.conn_type, self.extra, ours=tuple(self.keys.values()), others=OTHERS)
+        found = [*super().problems(), *taken(self.conn_type, self.extra, ours=set(self.keys.values()), others=OTHERS)]
+        return found if self.live or self.tenant_id else ["tenant_id: required unless live", *found]
 
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         assert isinstance(credential, BasicCredential)
-        fields = {key: value for field, key in self.keys.items() if (value := getattr(self, field)) is not None}
         return spec(
             credential,
             conn_type=self.conn_type,
             host=getattr(self, "host", None),
             login=credential.username,
             password=credential.password,
-            extra=dump({**self.extra, **fields}),
+            extra=dump({**self.extra, **self._named()}),
         )
+
+    def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        fields = {key: value for key, value in self._named().items() if key != self.keys["tenant_id"]}
+        return self.led(route, fields, conn_type=self.conn_type, host=getattr(self, "host", None))
+
+    def _named(self) -> dict[str, Any]:
+        return {key: value for field, key in self.keys.items() if (value := getattr(self, field)) is not None}
 
 
 class Azure(ServicePrincipal, frozen=True, kw_only=True, tag="azure"):

@@ -1,4 +1,4 @@
-"""The connections of the microsoft.azure provider that a shared access signature (SAS) opens."""
+"""The connections of the microsoft.azure provider that a shared access signature (SAS) opens, or a live identity."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from urllib.parse import parse_qs, urlsplit
 
 from airflow_ephemeral_secrets.credential import BasicCredential, BearerToken, Credential
 from airflow_ephemeral_secrets.reading import SecretName
-from airflow_ephemeral_secrets.shapes.azure import OTHERS, Tenant
+from airflow_ephemeral_secrets.shapes.azure import OTHERS
+from airflow_ephemeral_secrets.shapes.azure_live import AzureShape
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Filled, Shape, dump, fill, spec
 from airflow_ephemeral_secrets.shapes.extra import HostName, Url, taken
+from airflow_ephemeral_secrets.shapes.live import Route
 
 LABEL = 24
 """The blob hook cuts the first label of a host to so many characters."""
 
 
-class Storage(Shape, frozen=True, kw_only=True):
+class Storage(AzureShape, frozen=True, kw_only=True):
     """
     Hold what opens a storage account: a shared access signature, a client id and secret, or a name and key.
 
@@ -31,16 +33,12 @@ class Storage(Shape, frozen=True, kw_only=True):
         "urllib3 logs signatures at level DEBUG, in URLs; task logs mask them",
     )
 
-    tenant_id: Tenant | None = None
-    extra: dict[str, Any] = {}
-
     def problems(self) -> list[str]:
-        return taken(
-            str(self.__struct_config__.tag), self.extra, ours=("account_url", "sas_token", "tenant_id"), others=OTHERS
-        )
+        ours = ("account_url", "sas_token", "tenant_id")
+        return [*super().problems(), *taken(str(self.__struct_config__.tag), self.extra, ours=ours, others=OTHERS)]
 
     def texts(self) -> Mapping[str, str]:
-        return {"tenant_id": "{username}"} if self.tenant_id else {}
+        return {"tenant_id": "{username}"} if self.tenant_id and not self.live else {}
 
     def _extra(self) -> dict[str, Any]:
         return {**self.extra, **({"tenant_id": self.tenant_id} if self.tenant_id else {})}
@@ -80,6 +78,9 @@ class Wasb(Storage, frozen=True, kw_only=True, tag="wasb"):
             extra=dump(extra),
         )
 
+    def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        return self.led(route, {}, conn_type="wasb", host=self.host)
+
 
 class Adls(Storage, frozen=True, kw_only=True, tag="adls"):
     """
@@ -103,6 +104,9 @@ class Adls(Storage, frozen=True, kw_only=True, tag="adls"):
             extra=dump({**self._extra(), "account_url": self.account_url}),
         )
 
+    def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        return self.led(route, {"account_url": self.account_url}, conn_type="adls")
+
 
 class FileShare(Shape, frozen=True, kw_only=True, tag="azure_fileshare"):
     """
@@ -114,6 +118,7 @@ class FileShare(Shape, frozen=True, kw_only=True, tag="azure_fileshare"):
     """
 
     accepts = (BearerToken, BasicCredential)
+    why_static = "its hook reads the connection anew for each thing that it does"
     cautions = (
         "the hook reads the connection anew for each thing that it does",
         "urllib3 logs signatures at level DEBUG, in URLs; task logs mask them",
@@ -147,6 +152,7 @@ class ServiceBus(Shape, frozen=True, kw_only=True, tag="azure_service_bus"):
     """
 
     accepts = (BearerToken,)
+    why_static = "its hook reads the connection anew for each thing that it does"
     cautions = ("the hook reads the connection anew for each client; none of them renews the signature",)
 
     fully_qualified_namespace: HostName

@@ -100,6 +100,10 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     source: str
     allow: Rule | None = None
 
+    def accepted(self) -> tuple[type[Credential], ...]:
+        """List the kinds of credential that go with these fields."""
+        return self.accepts
+
     @classmethod
     def has_live_form(cls) -> bool:
         """Say whether it can be live, or always is."""
@@ -108,6 +112,10 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     def problems(self) -> list[str]:
         """Say what is wrong with the fields together, one ``field: message`` each."""
         return []
+
+    def companions(self) -> Mapping[str, tuple[str, str]]:
+        """Name the connections that the hook asks for besides, with their shapes, by the field that names each."""
+        return {}
 
     def notes(self) -> Sequence[str]:
         """Say what whoever uses the stock classes of this connection should know, one line each, for ``explain``."""
@@ -134,7 +142,7 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         """
         Make the fields.
 
-        :param credential: of a kind in ``accepts``
+        :param credential: of a kind that is ``accepted``
         :param secret: reads a secret reference
         """
         raise NotImplementedError

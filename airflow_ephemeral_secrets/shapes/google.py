@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import cache
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -12,6 +15,7 @@ from airflow_ephemeral_secrets.credential import BearerToken, Credential
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape, dump, spec
 from airflow_ephemeral_secrets.shapes.extra import taken
+from airflow_ephemeral_secrets.shapes.live import AT_HAND, CLIENT_ID, LiveFace, Route, TokenFace
 
 OURS = ("credential_config_file", "project", "scope", "num_retries")
 OTHERS = (
@@ -29,6 +33,8 @@ OTHERS = (
 ENDLESS = "9999-12-31T23:59:59Z"
 """google-auth takes a token without an expiry for one that is dead."""
 
+PROGRAMS = "operators that run gcloud, Beam or the Cloud SQL proxy take the worker's own identity"
+
 
 class Google(Shape, frozen=True, kw_only=True, tag="google_cloud_platform"):
     """
@@ -36,38 +42,70 @@ class Google(Shape, frozen=True, kw_only=True, tag="google_cloud_platform"):
 
     The hook reads it once. google-auth stops using the token 3 minutes and 45 seconds before it expires, and cannot
     refresh it. Hooks built on gcloud-aio refresh before their first request, so they fail, and with them the operators
-    that defer to them.
+    that defer to them. With ``live`` all of them refresh, in the asking process.
 
     :param project: the project to work in
     :param scope: OAuth scopes, separated by commas, for what the hook derives from the token
     :param num_retries: how often the hook tries a request again
     :param extra: further keys of the hook, such as ``quota_project_id`` or ``impersonation_chain``
+    :param live: let google-auth get its tokens from this process, whenever it needs one
     """
 
     accepts = (BearerToken,)
     cautions = (
         "the hook keeps the token, and takes it for dead 3 minutes and 45 seconds before it is",
         "hooks built on gcloud-aio, and operators that defer to them, fail: they refresh first",
-        "operators that run gcloud, Beam or the Cloud SQL proxy take the worker's own identity",
+        PROGRAMS,
     )
 
     project: Annotated[str, Meta(pattern=r"^[a-z0-9.:-]{1,100}(?!\n)$", description="a project id")]
     scope: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
     num_retries: Annotated[int, Meta(ge=0, le=100, description="a whole number from 0 to 100")] | None = None
     extra: dict[str, Any] = {}
+    live: bool = False
 
     def problems(self) -> list[str]:
         return taken("google_cloud_platform", self.extra, ours=OURS, others=OTHERS)
 
+    def notes(self) -> Sequence[str]:
+        return [AT_HAND, PROGRAMS] if self.live else self.cautions
+
+    def face(self) -> LiveFace | None:
+        return TokenFace(margin=225.0) if self.live else None
+
+    def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        extra = self._extra(_in_memory(json.dumps(_refreshing_user(route))))
+        return spec(None, secrets=(route.capability,), conn_type="google_cloud_platform", extra=extra)
+
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         assert isinstance(credential, BearerToken)
-        extra = {"project": self.project, **self.extra}
-        if self.scope:
-            extra["scope"] = self.scope
-        if self.num_retries is not None:
-            extra["num_retries"] = self.num_retries
-        extra["credential_config_file"] = _authorized_user(credential)
-        return spec(credential, conn_type="google_cloud_platform", extra=dump(extra))
+        extra = self._extra(_authorized_user(credential))
+        return spec(credential, conn_type="google_cloud_platform", extra=extra)
+
+    def _extra(self, credentials: Mapping[str, str | None] | str) -> str | None:
+        ours = {"scope": self.scope or None, "num_retries": self.num_retries, "credential_config_file": credentials}
+        told = {key: value for key, value in ours.items() if value is not None}
+        return dump({"project": self.project, **self.extra, **told})
+
+
+@cache
+def _in_memory(text: str) -> str:
+    """Put a text into a file in memory, and give its path, which only this process and its forks can open."""
+    descriptor = os.memfd_create("airflow-ephemeral-secrets")
+    os.write(descriptor, text.encode())
+    return f"/proc/self/fd/{descriptor}"
+
+
+def _refreshing_user(route: Route) -> dict[str, str]:
+    """Make what google-auth reads as a user whose tokens come from a desk (``external_account_authorized_user``)."""
+    return {
+        "type": "external_account_authorized_user",
+        "audience": "",
+        "client_id": CLIENT_ID,
+        "client_secret": route.capability,
+        "refresh_token": route.capability,
+        "token_url": route.url,
+    }
 
 
 def _authorized_user(credential: BearerToken) -> dict[str, str | None]:

@@ -14,7 +14,7 @@ from airflow_ephemeral_secrets.credential import BasicCredential, BearerToken, C
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import PLACEHOLDER, ConnectionSpec, Filled, Shape, dump, fill, spec
 from airflow_ephemeral_secrets.shapes.fields import Port
-from airflow_ephemeral_secrets.shapes.live import CAPABILITY, BearerFace, LiveFace, Route
+from airflow_ephemeral_secrets.shapes.live import CAPABILITY, LED, BearerFace, LiveFace, Route
 
 Header = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}(?!\n)$", description="a header name (RFC 9110)")
@@ -39,7 +39,6 @@ HOOK_KEYS = frozenset(
 """Keys of extra that the hook reads; all others leave as headers."""
 
 STORED = "a deferrable HttpOperator writes the answer's body, headers and cookies to the metadata database"
-LED = "requests go through 127.0.0.1 in this process, which proves each: a subprocess that outlives it cannot ask"
 NOT_LIVE = {
     "proxies": "network.proxy is for what goes on from here",
     "proxy": "network.proxy is for what goes on from here",

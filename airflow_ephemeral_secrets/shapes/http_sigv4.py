@@ -11,10 +11,11 @@ from msgspec import Meta
 from airflow_ephemeral_secrets.credential import AwsCredential, Credential
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape
-from airflow_ephemeral_secrets.shapes.http import HOOK_KEYS, LED, NOT_LIVE, STORED, Header, live_http
-from airflow_ephemeral_secrets.shapes.live import LiveFace, Route, SigningFace
+from airflow_ephemeral_secrets.shapes.http import HOOK_KEYS, NOT_LIVE, STORED, Header, live_http
+from airflow_ephemeral_secrets.shapes.live import LED, LiveFace, Route, SigningFace
 
 _REGION = re.compile(r"\.([a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2})\.")
+NO_REGION = "region: required, for the host does not name one"
 
 Upstream = Annotated[
     str,
@@ -52,16 +53,23 @@ class HttpSigV4(Shape, frozen=True, kw_only=True, tag="http_sigv4"):
     def problems(self) -> list[str]:
         found = [f"extra.{key}: does not go with live; {use}" for key, use in NOT_LIVE.items() if key in self.extra]
         found += [f"extra.{key}: goes into headers" for key in self.extra if key not in HOOK_KEYS]
-        if not self.region and not _REGION.search(self.host):
-            found.append("region: required, for the host does not name one")
+        if not region(self.region, self.host):
+            found.append(NO_REGION)
         return found
 
     def face(self) -> LiveFace:
-        region = self.region or _REGION.findall(self.host)[0]
-        return SigningFace(upstream=self.host, service=self.service, region=region)
+        where = region(self.region, self.host)
+        assert where
+        return SigningFace(upstream=self.host, service=self.service, region=where)
 
     def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         return live_http(route, self.headers, self.extra, secret)
 
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         raise TypeError("http_sigv4 has no static form")
+
+
+def region(given: str | None, host: str) -> str | None:
+    """Find the region that a signature is for: the one given, else the one that the host names."""
+    match = _REGION.search(host)
+    return given or (match[1] if match else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 SHAPES = {
     "adls": "airflow_ephemeral_secrets.shapes.azure_sas:Adls",
+    "airbyte": "airflow_ephemeral_secrets.shapes.airbyte:Airbyte",
     "aws": "airflow_ephemeral_secrets.shapes.aws:Aws",
     "azure": "airflow_ephemeral_secrets.shapes.azure:Azure",
     "azure_compute": "airflow_ephemeral_secrets.shapes.azure:Compute",

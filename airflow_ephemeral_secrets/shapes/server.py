@@ -62,8 +62,12 @@ class Server(Shape, frozen=True, kw_only=True):
         """List the keys that extra may have."""
         return self.keys
 
+    def refuses(self) -> Mapping[str, str]:
+        """List the keys that extra may not have, with the reason."""
+        return self.refused
+
     def problems(self) -> list[str]:
-        return [*extra_problems(self.extra, self.takes(), self.refused)]
+        return [*extra_problems(self.extra, self.takes(), self.refuses())]
 
     @property
     def conn_type(self) -> str:
@@ -116,6 +120,11 @@ def extra_problems(extra: Mapping[str, Any], keys: Iterable[str], refused: Mappi
             yield f"extra.{key}: is not taken by this shape; {known(key, keys)}"
         elif PLACEHOLDER.search(json.dumps(value)):
             yield f"extra.{key}: placeholders are not filled in here"
+
+
+def live_problems(extra: Mapping[str, Any], refused: Mapping[str, str]) -> Iterator[str]:
+    """Say which keys of extra do not go with a live form, and why."""
+    yield from (f"extra.{key}: does not go with live; {why}" for key, why in refused.items() if key in extra)
 
 
 def header_problems(headers: Any) -> Iterator[str]:

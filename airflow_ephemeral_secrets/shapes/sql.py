@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
-from airflow_ephemeral_secrets.credential import BearerToken, Credential
+from airflow_ephemeral_secrets.credential import AwsCredential, BasicCredential, BearerToken, Credential
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, dump, fill, spec
 from airflow_ephemeral_secrets.shapes.fields import Port
 from airflow_ephemeral_secrets.shapes.server import FILLED, IDENTITY, IN_THE_CLEAR, Account, because, password, words
 
+ConnectionId = Annotated[str, Meta(min_length=1, max_length=250)]
 DatabaseName = Annotated[str, Meta(min_length=1, max_length=255)]
 
 DBAPI_KEYS = words(
@@ -32,6 +33,11 @@ MYSQL_KEYS = {
 }
 """Keys that the hook reads for one client; for the other it passes over them in silence."""
 
+REDSHIFT_KEYS = words("cluster-identifier redshift redshift-serverless workgroup-name")
+"""Keys that say whose token the hook of PostgreSQL makes."""
+
+EACH_ANEW = "the hook makes a token for each connection that it opens, and asks for aws_conn_id each time"
+
 
 class Database(Account, frozen=True, kw_only=True):
     """
@@ -45,13 +51,69 @@ class Database(Account, frozen=True, kw_only=True):
     schema: DatabaseName | None = None
 
 
-class Postgres(Database, frozen=True, kw_only=True, tag="postgres"):
+class IamDatabase(Database, frozen=True, kw_only=True):
+    """
+    A database for which the hook itself can make tokens.
+
+    :param iam: have the hook make a token for each connection that it opens, with the keys of ``aws_conn_id``; the
+        source is then one of AWS keys
+    :param aws_conn_id: a recipe of shape ``aws`` with the same source
+    """
+
+    accepts = (BearerToken, BasicCredential, AwsCredential)
+    why_static = "with iam its hook makes a new token for each connection"
+    identities: ClassVar[Mapping[str, str]] = {"aws_conn_id": "aws"}
+    """Shapes of the connections whose identity the hook may use, by the field that names one."""
+
+    iam: bool = False
+    aws_conn_id: ConnectionId | None = None
+
+    def accepted(self) -> tuple[type[Credential], ...]:
+        return (AwsCredential,) if self.iam else (BearerToken, BasicCredential)
+
+    def problems(self) -> list[str]:
+        found, named = super().problems(), list(self._named())
+        if self.iam and not named:
+            first, *others = self.identities
+            found.append(", or ".join([f"{first}: required with iam", *others]))
+        found += [f"{field}: is of no use without iam" for field in named if not self.iam]
+        found += [f"{field}: does not go with {named[0]}" for field in named[1:]]
+        return found
+
+    def companions(self) -> Mapping[str, tuple[str, str]]:
+        return {field: (name, self.identities[field]) for field, name in self._named().items()} if self.iam else {}
+
+    def _named(self) -> dict[str, str]:
+        return {field: name for field in self.identities if (name := getattr(self, field))}
+
+    def notes(self) -> Sequence[str]:
+        return [EACH_ANEW] if self.iam else self.cautions
+
+    def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        if not self.iam:
+            return super().render(credential, secret)
+        return spec(
+            credential,
+            conn_type=self.conn_type,
+            host=self.host,
+            port=self.port,
+            login=self.login,
+            schema=self.schema,
+            extra=dump(self.filled(iam=True, **self._named())),
+        )
+
+
+class Postgres(IamDatabase, frozen=True, kw_only=True, tag="postgres"):
     """
     A PostgreSQL connection whose password is the secret: an RDS, Entra or Cloud SQL token, or a database's own.
 
     The hook reads it once, and needs the secret only to connect. ``sslmode`` is ``require`` unless ``extra`` has
-    another; ``verify-full`` also proves the server.
+    another; ``verify-full`` also proves the server. With ``iam`` it holds no secret, and the hook makes a token for
+    each connection: of RDS, or of Redshift where ``extra`` says ``redshift`` or ``redshift-serverless``; or it gets one
+    of Entra ID.
 
+    :param azure_conn_id: instead of ``aws_conn_id``, a recipe of shape ``azure`` with the same source, whose tokens are
+        for ``https://ossrdbms-aad.database.windows.net`` and whose ``extra`` has ``use_azure_identity_object``
     :param extra: keys of the hook (``cursor``, ``sqlalchemy_query`` …) and of libpq
     """
 
@@ -76,16 +138,28 @@ class Postgres(Database, frozen=True, kw_only=True, tag="postgres"):
         **because(IN_THE_CLEAR, "sslpassword"),
     }
     defaults = {"sslmode": "require"}
+    identities = {**IamDatabase.identities, "azure_conn_id": "azure"}
 
     port: Port = 5432
+    azure_conn_id: ConnectionId | None = None
+
+    def accepted(self) -> tuple[type[Credential], ...]:
+        return (BearerToken, BasicCredential) if self.azure_conn_id else super().accepted()
+
+    def takes(self) -> Iterable[str]:
+        return self.keys | REDSHIFT_KEYS if self.iam and self.aws_conn_id else self.keys
+
+    def refuses(self) -> Mapping[str, str]:
+        return {key: why for key, why in self.refused.items() if key not in self.takes()}
 
 
-class Mysql(Database, frozen=True, kw_only=True, tag="mysql"):
+class Mysql(IamDatabase, frozen=True, kw_only=True, tag="mysql"):
     """
     A MySQL or MariaDB connection whose password is the secret.
 
     The hook reads it once, and needs the secret only to connect. ``ssl_mode`` is ``REQUIRED`` unless ``extra`` has
-    ``ssl``, ``ssl_mode`` or another ``client``.
+    ``ssl``, ``ssl_mode`` or another ``client``. With ``iam`` it holds no secret, and the hook makes a token of RDS for
+    each connection, if its client is mysqlclient.
 
     :param extra: keys of the hook for the ``client`` that it uses, ``mysqlclient`` or ``mysql-connector-python``
     """
@@ -101,6 +175,8 @@ class Mysql(Database, frozen=True, kw_only=True, tag="mysql"):
     def problems(self) -> list[str]:
         if self._client not in MYSQL_KEYS:
             return [f"extra.client: expected {' or '.join(MYSQL_KEYS)}"]
+        if self.iam and self._client != "mysqlclient":
+            return ["extra.client: does not go with iam, which the hook heeds for mysqlclient only"]
         return super().problems()
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -11,6 +11,7 @@ from airflow_ephemeral_secrets.credential import BearerToken, Credential
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape, dump, spec
 from airflow_ephemeral_secrets.shapes.fields import Port
+from airflow_ephemeral_secrets.shapes.live import AT_HAND, CLIENT_ID, LED, BearerFace, LiveFace, Route, TokenFace
 from airflow_ephemeral_secrets.shapes.server import (
     FILLED,
     IDENTITY,
@@ -18,6 +19,7 @@ from airflow_ephemeral_secrets.shapes.server import (
     Server,
     because,
     extra_problems,
+    live_problems,
     scheme_problems,
     words,
 )
@@ -43,13 +45,16 @@ SNOWFLAKE_REFUSED = {
     **because(IN_THE_CLEAR, "oauth_password private_key_content proxy_password refresh_token"),
 }
 
+SESSION = "a session of the connector lasts for as long as Snowflake lets one last that began with its token"
+
 
 class Snowflake(Shape, frozen=True, kw_only=True, tag="snowflake"):
     """
     A Snowflake connection that proves itself with a token.
 
     The hook reads it once. A session of the connector outlives the token that it began with; the SQL API needs the
-    token with each request.
+    token with each request. With ``live`` the hook gets a token for each session, and for each request of the SQL API;
+    it is one of External OAuth.
 
     :param account: the account identifier, such as ``acme-prod``
     :param authenticator: ``WORKLOAD_IDENTITY`` for a JWT of an issuer that the account trusts (OIDC), or
@@ -61,6 +66,7 @@ class Snowflake(Shape, frozen=True, kw_only=True, tag="snowflake"):
     :param role: the role
     :param region: where ``account`` does not name it
     :param extra: further keys of the hook, such as ``session_parameters``, or ``host`` for a private endpoint
+    :param live: let the hook get its tokens from this process, whenever it needs one
     """
 
     accepts = (BearerToken,)
@@ -75,20 +81,37 @@ class Snowflake(Shape, frozen=True, kw_only=True, tag="snowflake"):
     role: DatabaseName | None = None
     region: Identifier | None = None
     extra: dict[str, Any] = {}
+    live: bool = False
 
     def problems(self) -> list[str]:
-        return [*extra_problems(self.extra, SNOWFLAKE_KEYS, SNOWFLAKE_REFUSED)]
+        found = [*extra_problems(self.extra, SNOWFLAKE_KEYS, SNOWFLAKE_REFUSED)]
+        return [*found, *self._live_problems()] if self.live else found
+
+    def _live_problems(self) -> Iterator[str]:
+        if self.login:
+            yield "login: does not go with live; the token names the user"
+        if self.authenticator != "WORKLOAD_IDENTITY":
+            yield "authenticator: does not go with live, where it is oauth"
+
+    def notes(self) -> Sequence[str]:
+        return [AT_HAND, SESSION] if self.live else self.cautions
+
+    def face(self) -> LiveFace | None:
+        return TokenFace() if self.live else None
+
+    def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        return spec(
+            None,
+            secrets=(route.capability,),
+            conn_type="snowflake",
+            login=CLIENT_ID,
+            password=route.capability,
+            schema=self.schema,
+            extra=self._extra("oauth", grant_type="client_credentials", token_endpoint=route.url),
+        )
 
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         assert isinstance(credential, BearerToken)
-        ours = {
-            "account": self.account,
-            "authenticator": self.authenticator,
-            "warehouse": self.warehouse,
-            "database": self.database,
-            "role": self.role,
-            "region": self.region,
-        }
         federated = self.authenticator == "WORKLOAD_IDENTITY"
         proof = {"workload_identity_provider": "OIDC", "token": credential.token} if federated else {}
         return spec(
@@ -97,24 +120,42 @@ class Snowflake(Shape, frozen=True, kw_only=True, tag="snowflake"):
             login=self.login,
             password=None if federated else credential.token,
             schema=self.schema,
-            extra=dump({**self.extra, **{key: value for key, value in ours.items() if value}, **proof}),
+            extra=self._extra(self.authenticator, **proof),
         )
+
+    def _extra(self, authenticator: str, **proof: str) -> str | None:
+        ours = {
+            "account": self.account,
+            "authenticator": authenticator,
+            "warehouse": self.warehouse,
+            "database": self.database,
+            "role": self.role,
+            "region": self.region,
+        }
+        return dump({**self.extra, **{key: value for key, value in ours.items() if value}, **proof})
+
+
+NOT_LIVE = {
+    "http_path": "SQL is asked for by https only",
+    "proxies": "network.proxy is for what goes on from here",
+}
 
 
 class Databricks(Server, frozen=True, kw_only=True, tag="databricks"):
     """
     A Databricks connection whose password is the token, and which has no login: with one, the hook sends Basic.
 
-    The hook reads it once, and sends the token with each request, of REST and of SQL.
+    The hook reads it once, and sends the token with each request, of REST and of SQL. With ``live`` each request of
+    REST has a fresh token; SQL has no live form, for its hook asks by https only.
 
     :param host: the workspace, such as ``dbc-1234.cloud.databricks.com``
     :param port: where it is not that of ``schema``
     :param schema: ``https``; ``http`` for loopback hosts
     :param extra: keys of the hook (``http_path``, ``session_configuration``, ``proxies``) and of ``databricks.sql``
+    :param live: lead the REST hook through this process, which adds a fresh token to each request
     """
 
     accepts = (BearerToken,)
-    why_static = "its SQL hook insists on https, which no place on 127.0.0.1 speaks"
     cautions = ("the hook keeps the token, and sends it with each request: a task may run until it ends",)
     keys = words(
         """
@@ -141,9 +182,36 @@ class Databricks(Server, frozen=True, kw_only=True, tag="databricks"):
 
     port: Port | None = None
     schema: Literal["https", "http"] = "https"
+    live: bool = False
 
     def problems(self) -> list[str]:
-        return [*super().problems(), *scheme_problems("schema", self.schema == "http", self.host)]
+        found = [*super().problems(), *scheme_problems("schema", self.schema == "http", self.host)]
+        return [*found, *live_problems(self.extra, NOT_LIVE)] if self.live else found
+
+    def notes(self) -> Sequence[str]:
+        return (
+            [LED, "DatabricksSqlHook asks by https only, so it cannot use this connection"]
+            if self.live
+            else self.cautions
+        )
+
+    def face(self) -> LiveFace | None:
+        if not self.live:
+            return None
+        port = f":{self.port}" if self.port else ""
+        return BearerFace(upstream=f"{self.schema}://{self.host}{port}", header="Authorization", prefix="Bearer ")
+
+    def render_live(self, route: Route, secret: Callable[[SecretName], str]) -> ConnectionSpec:
+        return spec(
+            None,
+            secrets=(route.capability,),
+            conn_type="databricks",
+            host="127.0.0.1",
+            port=route.port,
+            schema="http",
+            password=route.capability,
+            extra=dump(self.filled()),
+        )
 
     def render(self, credential: Credential, secret: Callable[[SecretName], str]) -> ConnectionSpec:
         assert isinstance(credential, BearerToken)

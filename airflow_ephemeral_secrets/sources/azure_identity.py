@@ -18,9 +18,11 @@ from airflow_ephemeral_secrets.sources.base import Network
 from airflow_ephemeral_secrets.sources.certificate import Certificate
 from airflow_ephemeral_secrets.sources.exchange import Answer
 from airflow_ephemeral_secrets.sources.files import read_text
+from airflow_ephemeral_secrets.sources.surroundings import SURROUNDINGS
 from airflow_ephemeral_secrets.sources.token_answer import Asked, nonsense, token
 
 PUBLIC = "https://login.microsoftonline.com"
+IMDS = "http://169.254.169.254"
 LONGEST_TOKEN = 20_000
 
 ClientId = Annotated[
@@ -67,8 +69,8 @@ _KINDS = ("environment", "workloadidentity", "managedidentity")
 
 def ambient() -> Mapping[str, str]:
     """List the variables that decide which identity this worker has, as they stand; of secrets only that they do."""
-    found = {name: value for name in AMBIENT if (value := os.environ.get(name))}
-    return {**found, **{name: "set" for name in SECRET if os.environ.get(name)}}
+    found = {name: value for name in AMBIENT if (value := SURROUNDINGS.get(name))}
+    return {**found, **{name: "set" for name in SECRET if SURROUNDINGS.get(name)}}
 
 
 class Worker(NamedTuple):
@@ -133,10 +135,10 @@ def managed(worker: Worker, client_id: str | None) -> Identity:
     :param client_id: of a user-assigned one
     :raises SourceUnavailable: on Service Fabric, whose certificate no authority has signed
     """
-    place = _place()
-    if place == "workload identity":
+    where = place()
+    if where == "workload identity":
         return workload(worker, client_id, None, None)
-    if place == "Service Fabric":
+    if where == "Service Fabric":
         raise SourceUnavailable(
             "the managed identity of Service Fabric cannot be asked: its endpoint has a certificate of its own",
             code="azure_configuration",
@@ -144,15 +146,43 @@ def managed(worker: Worker, client_id: str | None) -> Identity:
         )
     identity = sdk("azure.identity")
     transport = Transport(*worker, metadata=True)
+
+    def make() -> Any:
+        if where in ("App Service", "IMDS"):
+            return _MetadataService(transport, client_id)
+        return identity.ManagedIdentityCredential(client_id=client_id, **transport.options)
+
     return Identity(
-        f"managed identity ({place})" + (f" {client_id}" if client_id else ""),
-        lambda: identity.ManagedIdentityCredential(client_id=client_id, **transport.options),
-        transport,
-        by_metadata,
+        f"managed identity ({where})" + (f" {client_id}" if client_id else ""), make, transport, by_metadata
     )
 
 
-def _place() -> str:
+class _MetadataService:
+    """
+    Ask App Service, or else IMDS; azure-identity reads the environment each time, in which a live connection may stand.
+
+    https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference and
+    https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token
+    """
+
+    def __init__(self, transport: Transport, client_id: str | None) -> None:
+        self._transport = transport
+        self._named = {"client_id": client_id} if client_id else {}
+
+    def get_token(self, scope: str) -> Any:
+        url, header = SURROUNDINGS.get("IDENTITY_ENDPOINT"), SURROUNDINGS.get("IDENTITY_HEADER")
+        version, headers = "2019-08-01", {"Metadata": "true"}
+        if url and header:
+            headers["X-IDENTITY-HEADER"] = header
+        else:
+            version, root = "2018-02-01", SURROUNDINGS.get("AZURE_POD_IDENTITY_AUTHORITY_HOST") or IMDS
+            url = f"{root.strip('/')}/metadata/identity/oauth2/token"
+        query = {"api-version": version, "resource": scope.removesuffix("/.default"), **self._named}
+        request = sdk("azure.core.rest").HttpRequest("GET", url, params=query, headers=headers)
+        return sdk("azure.core.credentials").AccessToken(self._transport.send(request).json()["access_token"], 0)
+
+
+def place() -> str:
     """Name what azure-identity takes this worker for, in its order."""
     has = ambient()
     if "IDENTITY_ENDPOINT" in has:

@@ -44,6 +44,14 @@ LARGEST_BODY = 64 * 1024
 CONNECT = 2.0
 SKEW = 60.0
 READ = 5.0
+HINTS = {
+    "insecure": "https",
+    "redirect": "the URL that it leads to, or what stands between here and there",
+    "timeout": "the network, network.proxy, or a longer network.deadline",
+    "tls": "network.ca_file",
+    "too_large": "what stands between here and there",
+    "unreachable": "the network, network.proxy, or the endpoint's URL",
+}
 
 
 class Answer(Struct, frozen=True):
@@ -80,7 +88,7 @@ def exchange(
     import urllib3
 
     if not _PRIVATE.match(url) and not (metadata and _METADATA.match(url)):
-        raise _failed(url, "plain http, which is for loopback only", "insecure", "https")
+        raise _failed(url, "plain http, which is for loopback only", "insecure")
     left = deadline.remaining()
     if left <= 0:
         raise _failed(url, "no time left", "timeout")
@@ -95,7 +103,7 @@ def exchange(
         failure = _failed(url, "no answer in time", "timeout")
     except urllib3.exceptions.SSLError as error:
         if isinstance(error.args[0], ssl.SSLCertVerificationError):
-            failure = _failed(url, "its certificate is not trusted", "tls", "network.ca_file")
+            failure = _failed(url, "its certificate is not trusted", "tls")
         else:
             failure = _broken_off(url, type(error).__name__, deadline)
     except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -296,5 +304,5 @@ def _broken_off(url: str, name: str, deadline: Deadline) -> SourceFailed:
     return _failed(url, f"no connection ({name})", "unreachable")
 
 
-def _failed(url: str, what: str, code: str, hint: str | None = None) -> SourceFailed:
-    return SourceFailed(f"{host(url)}: {what}", code=code, hint=hint)
+def _failed(url: str, what: str, code: str) -> SourceFailed:
+    return SourceFailed(f"{host(url)}: {what}", code=code, hint=HINTS.get(code))

@@ -134,13 +134,13 @@ function ship(told) {
   return `${here}\nWorkers write theirs on their own hosts. Ship them (Fluent Bit, Vector, rsync) or share a volume, and name the directory here:\n[ephemeral_secrets] audit_files = /var/log/airflow/ephemeral-audit`;
 }
 
-/** Count what happened again and again instead of repeating it. */
+/** Count what happened again and again instead of repeating it: in a row, or anywhere if no Dag is known. */
 function together(events) {
   const found = [];
   for (const one of events) {
-    const last = found.at(-1);
     const same = JSON.stringify([one.event, one.outcome, one.conn_id, one.caller, one.reason, one.lease_id, one.origin]);
-    if (last?.same === same) last.times += 1;
+    const before = one.caller.dag_id ? found.at(-1) : found.find((other) => other.same === same);
+    if (before?.same === same) before.times += 1;
     else found.push({ ...one, same, times: 1 });
   }
   return found;

@@ -97,7 +97,9 @@ def audit_files() -> str | None:
 
     :raises ConfigError: when the configuration cannot be used
     """
-    return _settings.option(*OPTION) or _installation().resolver(shared=False).config.audit.file
+    if named := _settings.option(*OPTION):
+        return os.path.join(_airflow.home(), named)
+    return _installation().resolver(shared=False).config.audit.file
 
 
 def _installation() -> Installation:

@@ -12,24 +12,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta, Struct
 
-from airflow_ephemeral_secrets.config import AuditSettings, ParseSettings, PolicySettings, StoreSettings, SyslogSettings
 from airflow_ephemeral_secrets.reading import SecretName
+from airflow_ephemeral_secrets.settings import SETTINGS, SyslogSettings
 from airflow_ephemeral_secrets.shapes.base import Rule, VariableShape
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
-from airflow_ephemeral_secrets.sources.base import Network
 from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, load
 
 KINDS: Mapping[str, Mapping[str, str]] = {"secrets": REFERENCES, "sources": SOURCES, "connections": SHAPES}
-SETTINGS: Mapping[str, type[Struct]] = {
-    "allow": Rule,
-    "variables": VariableShape,
-    "audit": AuditSettings,
-    "store": StoreSettings,
-    "network": Network,
-    "parse": ParseSettings,
-    "policy": PolicySettings,
-    "syslog": SyslogSettings,
-}
+TABLES: Mapping[str, type[Struct]] = {"allow": Rule, "variables": VariableShape, "syslog": SyslogSettings, **SETTINGS}
 
 _PARAM = re.compile(r"^:param (\w+): (.+(?:\n +.+)*)", re.MULTILINE)
 _WORDS = {
@@ -48,8 +38,8 @@ def section(name: str) -> str:
 
     :raises LookupError: when a field has no description
     """
-    if name in SETTINGS:
-        return describe(SETTINGS[name])
+    if name in TABLES:
+        return describe(TABLES[name])
     return "\n".join(f"### {kind}\n\n{describe(load(place))}" for kind, place in sorted(KINDS[name].items()))
 
 

@@ -30,6 +30,12 @@ AUDIT = "audit.jsonl"
 DECOY = "decoy.example.com"
 BACKEND = "airflow_ephemeral_secrets.EphemeralSecretsBackend"
 OWNED = [*(f"case_{case}" for case in (*CASES, *ON_OTHER_WORKERS)), "case_parse", "case_broken", "case_server"]
+ANSWERS = {
+    "throttled": (reply(status=429, Retry_After="2"), reply(b"[]")),
+    "gone": (reply(status=404),),
+    "rejected": (reply(status=401), reply(b"[]")),
+}
+"""Of gateways, one connection after the other."""
 USERS = {"oskar": "op", "vera": "viewer"}
 WEB_IDENTITY = "web-identity-token"
 
@@ -169,12 +175,15 @@ def run() -> Iterator[Run]:
         (real.home / WEB_IDENTITY).write_text("canary-web-identity-token")
         path = real.home / "ephemeral.yaml"
         good = config(sts, api.url, untrusted.url, real.home, store)
+        for conn_id, scripts in ANSWERS.items():
+            gateway = stack.enter_context(Rogue(*scripts))
+            good["connections"][conn_id] = {"source": "api", "shape": "http", "host": gateway.url}
         path.write_text(json.dumps(good))
         kwargs = json.dumps({"config_file": path.name})
         passwords = _passwords(real)
         real.start({"secrets": {"backend": BACKEND, "backend_kwargs": kwargs}, "core": _users(real)})
         _import_decoys(real)
-        real.wait(["fail_closed", "granted", "orders_sync", "contexts"], timeout=180, parsed=False)
+        real.wait(["fail_closed", "granted", "orders_sync", "contexts", "gateway_retries"], timeout=180, parsed=False)
         _await_callback(real)
         import_errors = real.metadata.import_errors()
         server = real.run("connections", "get", "case_server", "--output", "json")

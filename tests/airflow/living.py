@@ -17,6 +17,9 @@ from tests.peers.sts import granted
 
 Judge = Callable[[Seen], Answer | None]
 
+ASYNCHRONOUS = re.compile("aiohttp|aiobotocore")
+"""How clients of an event loop call themselves."""
+
 
 class Issuer:
     """
@@ -77,10 +80,11 @@ class Visit(NamedTuple):
 
 class Places:
     """
-    Judge requests to ``/DAG/ROW/task`` and ``/DAG/ROW/trigger`` by the credential that each bears.
+    Judge requests to ``DAG/ROW/task`` and ``DAG/ROW/trigger`` by the credential that each bears.
 
-    In the middle one is revoked for each Dag and row: that of the first request after one life and a half. A place of
-    triggers is not found (404) by whoever waits in the triggerer until it has waited for long enough.
+    The API may stand before that path. In the middle one credential is revoked for each Dag and row: that of the first
+    request after one life and a half. A place of triggers is not found (404) by whoever waits in the triggerer until it
+    has waited for long enough.
 
     :param seconds: how long that is
     """
@@ -101,11 +105,12 @@ class Places:
 
         return self._judge(token, lambda seen: None if token(seen) in self._issuer else (401, dead, b"{}"))
 
-    def signed(self, scope: str) -> Judge:
+    def signed(self, scope: str, *, revoke: bool = True) -> Judge:
         """
         Judge by signatures.
 
         :param scope: ``region/service``
+        :param revoke: whether one is revoked in the middle
         """
         signatures = Signatures(self._issuer.keys, scope)
         key_id = re.compile("Credential=([A-Z0-9]+)/")
@@ -114,18 +119,21 @@ class Places:
             signatures.expired = {name for name in self._issuer.keys if name not in self._issuer}
             return signatures(seen)
 
-        return self._judge(lambda seen: "".join(key_id.findall(seen.headers.get("authorization", ""))), check)
+        def key(seen: Seen) -> str:
+            return "".join(key_id.findall(seen.headers.get("authorization", "")))
 
-    def _judge(self, credential_of: Callable[[Seen], str], check: Judge) -> Judge:
+        return self._judge(key, check, revoke=revoke)
+
+    def _judge(self, credential_of: Callable[[Seen], str], check: Judge, *, revoke: bool = True) -> Judge:
         def judge(seen: Seen) -> Answer | None:
-            place, credential, now = seen.target, credential_of(seen), time.monotonic()
-            if place.endswith("/trigger") and "aiohttp" not in seen.headers.get("user-agent", ""):
+            place, credential, now = "/".join(seen.target.split("/")[-3:]), credential_of(seen), time.monotonic()
+            if place.endswith("/trigger") and not ASYNCHRONOUS.search(seen.headers.get("user-agent", "")):
                 return 404, {}, b""  # the operator looks once before it defers
             with self._mutex:
                 visits = self.visits.setdefault(place, [])
                 began = visits[0].moment if visits else now
                 whose = place.rpartition("/")[0]
-                if now - began > 1.5 * self._issuer.life and whose not in self._revoked:
+                if revoke and now - began > 1.5 * self._issuer.life and whose not in self._revoked:
                     self._revoked.add(whose)
                     self._issuer.revoke(credential)
                 refusal = check(seen)

@@ -98,6 +98,15 @@ def task(run: Run, task_id: str) -> str:
     return f"/dags/orders_sync/runs/{quote(run_id, safe='')}/tasks/{task_id}"
 
 
+@pytest.mark.parametrize("task_id", ["extract", "load"])
+def test_tasks_hold_leases(run: Run, task_id: str) -> None:
+    """What the page is to show has happened."""
+    states = [
+        one.state for one in run.airflow.metadata.tasks() if (one.dag_id, one.task_id) == ("orders_sync", task_id)
+    ]
+    assert set(states) == {"success"}, run.airflow.task_log("orders_sync", task_id)
+
+
 def test_leases_count_down(screen: Screen) -> None:
     """Under Browse stand this host's leases, and the time that each has left goes by."""
     screen.open("/plugin/credentials")

@@ -294,6 +294,17 @@ def audit_file_that_others_read(setup: Setup) -> None:
     setup.audit.chmod(0o644)
 
 
+@fault(("audit", "syslog /nonexistent/log: no such file or directory"))
+def syslog_that_is_not_there(setup: Setup) -> None:
+    setup.config["audit"]["syslog"] = {"address": "/nonexistent/log"}
+
+
+@fault(("packages", "opentelemetry's OTLP exporter is not installed, and audit.otel needs it"), apart=True)
+def no_exporter_for_the_audit(setup: Setup) -> None:
+    setup.config["audit"]["otel"] = True
+    _before_all(setup, "import sys; sys.modules['opentelemetry.exporter.otlp.proto.http'] = None")
+
+
 # the store
 
 
@@ -417,6 +428,16 @@ def teams_that_airflow_has_not(setup: Setup) -> None:
 @fault(("recipes", "connections.lake asks for the caller's team ({team} in sources.lake)"))
 def role_for_a_team(setup: Setup) -> None:
     setup.source["role_arn"] = "arn:aws:iam::111122223333:role/{team}"
+
+
+@fault(("recipes", "policy.require_team is on, and Airflow has no teams"))
+def policy_for_teams(setup: Setup) -> None:
+    setup.config["policy"] = {"require_team": True}
+
+
+@fault(("recipes", "parse.mint lets Dag parsing have credentials, and policy.deny_unknown_caller refuses it"))
+def permission_that_is_taken_back(setup: Setup) -> None:
+    setup.config |= {"parse": {"mint": True}, "policy": {"deny_unknown_caller": True}}
 
 
 @fault(("recipes", "[aws] session_factory is plugins.Factory, which makes the sessions of lake"))

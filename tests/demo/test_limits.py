@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_ephemeral_secrets.demo.limits import Bucket, Pause, Window
+from airflow_ephemeral_secrets.demo.limits import Bucket, Every, Pause, Window
 from airflow_ephemeral_secrets.testing import FakeClock
 
 
@@ -43,3 +43,11 @@ def test_pause(clock: FakeClock) -> None:
     assert pause.wait() == 1
     clock.advance(1)
     assert [pause.wait() for _ in range(5)] == [0] * 5
+
+
+def test_every(clock: FakeClock) -> None:
+    """The first that says no decides, and those after it lose nothing."""
+    every = Every(Pause(3, lambda: clock.boot), Bucket(1, 1, lambda: clock.boot))
+    assert [every.wait() for _ in range(2)] == [3, 3]
+    clock.advance(3)
+    assert [every.wait() for _ in range(2)] == [0, 1]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hmac
 import json
-import re
 import threading
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import NamedTuple
-from urllib.parse import quote
 
 from airflow_ephemeral_secrets.credential import AwsCredential
+from tests.live.sigv4 import signature
 
 
 class Seen(NamedTuple):
@@ -73,8 +72,9 @@ class Gateway:
                     self.rfile.readline()
                 else:
                     body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                seen = Seen(self.command, self.path, headers, body)
+                headers = {name.lower(): ",".join(self.headers.get_all(name, ())) for name in self.headers}
+                target = self.requestline.split()[1]  # self.path has lost a slash where there are two
+                seen = Seen(self.command, target, headers, body)
                 refusal = gateway._judge(seen)
                 (gateway.refused if refusal and refusal[0] >= 400 else gateway.granted).append(seen)
                 told = json.dumps({"path": seen.target, "size": len(body)}).encode()
@@ -139,31 +139,26 @@ class Signatures:
             "aws4_request",
             key.session_token,
         )
-        whole = seen.headers["x-amz-content-sha256"] == sha256(seen.body).hexdigest()
+        whole = _hash(seen) == sha256(seen.body).hexdigest()
         same = hmac.compare_digest(right, said["Signature"])
         return None if genuine and whole and same else _forbidden("InvalidSignatureException")
 
     def _signature(self, seen: Seen, key: AwsCredential, day: str, names: list[str]) -> str:
-        path, _, query = seen.target.partition("?")
-        pairs = sorted((pair if "=" in pair else f"{pair}=") for pair in query.split("&") if pair)
-        canonical = "\n".join(
-            [
-                seen.method,
-                path if self._scope.endswith("/s3") else quote(re.sub("/+", "/", path), safe="/-_.~"),
-                "&".join(pairs),
-                *(f"{name}:{' '.join(seen.headers[name].split())}" for name in names),
-                "",
-                ";".join(names),
-                seen.headers["x-amz-content-sha256"],
-            ]
+        return signature(
+            seen.method,
+            seen.target,
+            seen.headers,
+            names,
+            _hash(seen),
+            key=key.secret_access_key,
+            scope=f"{day}/{self._scope}/aws4_request",
+            normalize=not self._scope.endswith("/s3"),
         )
-        scope = f"{day}/{self._scope}/aws4_request"
-        digest = sha256(canonical.encode()).hexdigest()
-        text = "\n".join(["AWS4-HMAC-SHA256", seen.headers["x-amz-date"], scope, digest])
-        signing = f"AWS4{key.secret_access_key}".encode()
-        for part in (*scope.split("/"), text):
-            signing = hmac.new(signing, part.encode(), sha256).digest()
-        return signing.hex()
+
+
+def _hash(seen: Seen) -> str:
+    """Take the hash that a request names, or make it, as services do that do not demand that header."""
+    return seen.headers.get("x-amz-content-sha256") or sha256(seen.body).hexdigest()
 
 
 def _forbidden(code: str) -> Answer:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -44,14 +44,23 @@ def say(route: Route, raw: str) -> str:
     """Send what stands there, and read all that comes back."""
     with socket.create_connection(("127.0.0.1", port(route)), timeout=10) as client:
         client.sendall(raw.replace("\n", "\r\n").encode())
-        client.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # a server that has had enough may be gone already
+            client.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: client.recv(65_536), b"")).decode()
 
 
-def request(route: Route, *, target: str = "/x", host: str | None = None, capability: str | None = None) -> str:
+def request(
+    route: Route,
+    *,
+    target: str = "/x",
+    host: str | None = None,
+    header: str = CAPABILITY,
+    scheme: str = "",
+    capability: str | None = None,
+) -> str:
     here = f"127.0.0.1:{port(route)}" if host is None else host
     word = route.capability if capability is None else capability
-    return say(route, f"GET {target} HTTP/1.1\nHost: {here}\n{CAPABILITY}: {word}\n\n")
+    return say(route, f"GET {target} HTTP/1.1\nHost: {here}\n{header}: {scheme}{word}\n\n")
 
 
 @pytest.mark.parametrize(
@@ -61,6 +70,10 @@ def request(route: Route, *, target: str = "/x", host: str | None = None, capabi
         pytest.param({"capability": ""}, "407", id="no capability"),
         pytest.param({"capability": "x" * 43}, "407", id="wrong capability"),
         pytest.param({"capability": "\u00fc"}, "407", id="capability beyond ASCII"),
+        pytest.param({"header": "Authorization", "scheme": "Bearer "}, "200", id="as a token"),
+        pytest.param({"header": "Authorization"}, "200", id="as a bare token"),
+        pytest.param({"header": "Authorization", "scheme": "Bearer ", "capability": "x"}, "407", id="wrong token"),
+        pytest.param({"header": "X-Other"}, "407", id="another header"),
         pytest.param({"host": "localhost:{port}"}, "200", id="localhost"),
         pytest.param({"host": "127.0.0.1"}, "421", id="no port"),
         pytest.param({"host": "evil.example.com:{port}"}, "421", id="rebound name"),
@@ -208,6 +221,20 @@ def test_place_that_nobody_uses_is_closed() -> None:
         anew = endpoint.route("gone", Echo)
         assert anew.capability != gone.capability
         assert request(anew).startswith("HTTP/1.1 200 ")
+
+
+def test_place_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A desk that the environment of the process names is closed neither after a day nor for others."""
+    monkeypatch.setattr("airflow_ephemeral_secrets.live.endpoint.MOST_PLACES", 2)
+    clock = FakeClock()
+    with closing(Endpoint(clock)) as endpoint:
+        desk = endpoint.desk("desk", Desk, stays=True)
+        endpoint.route("old", Echo)
+        clock.advance(UNUSED * 2)
+        route = [endpoint.route(f"new {number}", Echo) for number in range(3)][-1]
+
+        assert endpoint.desk("desk", Desk, stays=True) == desk
+        assert request(route, target=desk.url.removeprefix(route.url), capability="").startswith("HTTP/1.1 200 ")
 
 
 def test_places_are_bounded(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:

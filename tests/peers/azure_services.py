@@ -24,7 +24,15 @@ def azure(host: str, request: Request) -> bytes:
     """Answer as Azure does."""
     if host == "login.microsoftonline.com":
         return _entra(host, request)
-    allowed = request.headers["Authorization"] == f"Bearer {TOKEN}"
+    return service(host, request, allowed=request.headers["Authorization"] == f"Bearer {TOKEN}")
+
+
+def service(host: str, request: Request, *, allowed: bool) -> bytes:
+    """
+    Answer as a service of Azure does.
+
+    :param allowed: whether the token is a right one
+    """
     if host.endswith(STORAGE):
         return _storage(request) if allowed or _signed(request) else response(status=403, x_ms_error_code="NotAllowed")
     if host.endswith(".servicebus.windows.net"):

@@ -111,7 +111,7 @@ class GoogleStub:
             authority.issue_cert(*HOSTS).configure_cert(tls)
             port = self._serve(stack, tls)
             self.metadata = f"127.0.0.1:{self._serve(stack, None)}"
-            self.proxy = stack.enter_context(Rogue(_lead_to(port))).url
+            self.proxy = stack.enter_context(Rogue(lead_to(port))).url
             self._stack = stack.pop_all()
         return self
 
@@ -303,7 +303,9 @@ class _Led(Peer):
         return replace(request, target=f"127.0.0.1:{self.port}")
 
 
-def _lead_to(port: int) -> Script:
+def lead_to(port: int) -> Script:
+    """Be a proxy that leads to a port, and serves clients of Google only."""
+
     def script(peer: Peer) -> None:
         peer.__class__ = _Led
         vars(peer)["port"] = port

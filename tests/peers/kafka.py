@@ -1,7 +1,8 @@
 """
 As much of a Kafka broker as it takes to log in and ask for its topics: there is no broker to install.
 
-Ours, from https://kafka.apache.org/protocol and RFC 5802; the client that talks to it is librdkafka.
+Ours, from https://kafka.apache.org/protocol, RFC 5802 and RFC 7628; the client that talks to it is librdkafka. A
+session that a token began ends with the token, unless the client logs in again before (KIP-368).
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import ssl
 import struct
+import time
+from collections.abc import Callable
 from typing import BinaryIO
 
 from tests.peers.rogue import Peer, Rogue
 
 METADATA, HANDSHAKE, VERSIONS, AUTHENTICATE = 3, 17, 18, 36
-SUPPORTED = {METADATA: 0, HANDSHAKE: 1, VERSIONS: 0, AUTHENTICATE: 0}
+SUPPORTED = {METADATA: 0, HANDSHAKE: 1, VERSIONS: 0, AUTHENTICATE: 1}
 UNSUPPORTED_VERSION, WRONG_MECHANISM, REFUSED = 35, 33, 58
 SCRAM = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
+BEARER = re.compile(r"n,[^,]*,\x01(?:[a-z]+=[^\x01]*\x01)*auth=Bearer ([^\x01]+)\x01.*", re.IGNORECASE)
 SALT, ROUNDS = b"a salt of sixteen", 4096
 TOPIC = "a-topic"
 
@@ -30,11 +35,19 @@ class KafkaBroker(Rogue):
 
     :param logins: the password of each user
     :param tls: for SASL_SSL
+    :param ends: says when a token that is good ends, in epoch seconds
     """
 
-    def __init__(self, logins: dict[str, str], *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        logins: dict[str, str],
+        *,
+        tls: ssl.SSLContext | None = None,
+        ends: Callable[[str], float | None] = lambda _: None,
+    ) -> None:
         super().__init__(self._converse, tls=tls)
         self._logins = logins
+        self._ends = ends
         self.proven: list[tuple[str, str]] = []
         """Who logged in, and how."""
 
@@ -50,7 +63,8 @@ class KafkaBroker(Rogue):
                 answer = struct.pack(">hi", code, len(SUPPORTED)) + listed
             elif api == HANDSHAKE:
                 mechanism = _text(body)
-                proof = _Proof(mechanism, self._logins) if mechanism in ("PLAIN", *SCRAM) else None
+                known = mechanism in ("PLAIN", "OAUTHBEARER", *SCRAM)
+                proof = _Proof(mechanism, self._logins, self._ends) if known else None
                 answer = struct.pack(">hi", 0 if proof else WRONG_MECHANISM, 0)
             elif api == AUTHENTICATE and proof:
                 said = proof.step(body[4:])
@@ -59,7 +73,8 @@ class KafkaBroker(Rogue):
                     self.proven.append((user, proof.mechanism))
                 code, text, told = (REFUSED, b"refused", b"") if said is None else (0, b"", said)
                 answer = struct.pack(">hh", code, len(text)) + text + struct.pack(">i", len(told)) + told
-            elif api == METADATA and user:
+                answer += struct.pack(">q", proof.lasts) if version else b""
+            elif api == METADATA and user and proof and time.time() < proof.ends:
                 answer = self._metadata()
             else:
                 return
@@ -76,11 +91,13 @@ class KafkaBroker(Rogue):
 class _Proof:
     """One conversation of SASL: each step answers with bytes, or with None to refuse."""
 
-    def __init__(self, mechanism: str, logins: dict[str, str]) -> None:
+    def __init__(self, mechanism: str, logins: dict[str, str], ends: Callable[[str], float | None]) -> None:
         self.mechanism = mechanism
         self.user = ""
         self.done = False
+        self.ends = float("inf")
         self._logins = logins
+        self._ends = ends
         self._first = self._challenge = ""
 
     def step(self, said: bytes) -> bytes | None:
@@ -88,7 +105,23 @@ class _Proof:
             _, self.user, password = said.decode().split("\0")
             self.done = self._logins.get(self.user) == password
             return b"" if self.done else None
+        if self.mechanism == "OAUTHBEARER":
+            return self._token(said.decode())
         return self._last(said.decode()) if self._first else self._begin(said.decode())
+
+    @property
+    def lasts(self) -> int:
+        """Milliseconds for which the session lasts, 0 for one without an end."""
+        return 0 if self.ends == float("inf") else max(1, int((self.ends - time.time()) * 1_000))
+
+    def _token(self, said: str) -> bytes | None:
+        """Look at the client's token (RFC 7628, section 3.1)."""
+        found = BEARER.fullmatch(said)
+        ends = self._ends(found[1]) if found else None
+        if ends is None:
+            return None
+        self.user, self.ends, self.done = "the token's", ends, True
+        return b""
 
     def _begin(self, said: str) -> bytes:
         self._first = said.removeprefix("n,,")

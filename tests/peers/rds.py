@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+from collections.abc import Callable
 
 from tests.peers.tcp import TcpServer, exactly
 
@@ -33,20 +34,20 @@ class Rds(TcpServer):
     """
     Serve while the block lasts.
 
-    :param token: the only password that is taken
+    :param token: the only password that is taken, or what says whether one is
     :param tls: what the server presents
     """
 
-    def __init__(self, token: str, tls: ssl.SSLContext) -> None:
+    def __init__(self, token: str | Callable[[str], bool], tls: ssl.SSLContext) -> None:
         super().__init__()
-        self._token = token.encode()
+        self._right = token.__eq__ if isinstance(token, str) else token
         self._tls = tls
 
     def serve(self, client: socket.socket) -> None:
-        _serve(client, self._token, self._tls)
+        _serve(client, self._right, self._tls)
 
 
-def _serve(client: socket.socket, token: bytes, tls: ssl.SSLContext) -> None:
+def _serve(client: socket.socket, takes: Callable[[str], bool], tls: ssl.SSLContext) -> None:
     client.settimeout(PATIENCE)
     _send(client, 0, GREETING)
     _, asked = _receive(client)
@@ -55,7 +56,7 @@ def _serve(client: socket.socket, token: bytes, tls: ssl.SSLContext) -> None:
         number, _ = _receive(stream)
         _send(stream, number + 1, IN_THE_CLEAR)
         number, password = _receive(stream)
-        right = password == token + b"\0"
+        right = takes(password.decode().removesuffix("\0"))
         _send(stream, number + 1, OK if right else DENIED)
         while right and _receive(stream)[1][0] != QUIT:
             _send(stream, 1, OK)

@@ -18,9 +18,11 @@ from airflow_ephemeral_secrets.shapes.azure import (
     DataLake,
     Synapse,
 )
+from airflow_ephemeral_secrets.shapes.azure_live import NO_TENANT, AzureShape
 from airflow_ephemeral_secrets.shapes.azure_sas import Adls, FileShare, ServiceBus, Wasb
 from airflow_ephemeral_secrets.shapes.base import Shape
-from tests.shapes.conformance import ShapeConformance, secret
+from airflow_ephemeral_secrets.shapes.live import ManagedIdentityFace, Route
+from tests.shapes.conformance import LiveShapeConformance, ShapeConformance, secret
 
 APPLICATION = BasicCredential(username="a-client", password="a-secret")
 SAS = BearerToken(token="sv=2024-11-04&se=2026-11-21T11%3A00%3A00Z&sig=mGvLAL2zmzVNCHhr%2BSG%3D")
@@ -252,4 +254,57 @@ def test_every_shape_is_here() -> None:
     named = {cls for cls in classes if isinstance(cls, type) and issubclass(cls, Shape)}
     tested = {*BY_APPLICATION, Wasb, Adls, FileShare, ServiceBus, ContainerRegistry}
 
-    assert named - tested == {Shape, azure.ServicePrincipal, azure_sas.Storage}
+    assert named - tested == {Shape, AzureShape, azure.ServicePrincipal, azure_sas.Storage}
+
+
+LIVE: dict[type[AzureShape], dict[str, Any]] = {
+    **{kind: fields for kind, fields in BY_APPLICATION.items() if issubclass(kind, AzureShape)},
+    Wasb: {"host": BLOBS, "extra": {"retry_total": 1}},
+    Adls: {"account_url": FILES, "extra": {"retry_total": 1}},
+}
+
+
+class TestLive(LiveShapeConformance):
+    @pytest.fixture(params=LIVE, ids=lambda kind: kind.__name__)
+    def shape(self, request: pytest.FixtureRequest) -> Shape:
+        made = request.param(source="s", live=True, resources=["https://storage.azure.com"], **LIVE[request.param])
+        assert isinstance(made, Shape)
+        return made
+
+
+@pytest.mark.parametrize("kind", LIVE)
+@pytest.mark.parametrize("tenant_id", [None, "acme.onmicrosoft.com"])
+def test_live_fields(kind: type[AzureShape], tenant_id: str | None) -> None:
+    """A live form has a client id of ours and a tenant beside it, for hooks want both, and nothing to log in with."""
+    shape = kind(source="s", live=True, tenant_id=tenant_id, **LIVE[kind])
+    made = shape.render_live(Route("http://127.0.0.1:1/x", "a-client-id-of-ours", ("a-header",)), secret)
+    extra = json.loads(made.extra or "")
+
+    assert (made.login, made.password) == (None, None)
+    assert extra.pop("managed_identity_client_id") == "a-client-id-of-ours"
+    assert extra.pop("workload_identity_tenant_id") == (tenant_id or NO_TENANT)
+    assert not {"tenantId", "tenant", "tenant_id", "sas_token"} & extra.keys()
+    assert {"a-client-id-of-ours", "a-header"} <= set(made.secrets)
+    assert shape.accepted() == (BearerToken,)
+
+
+def test_live_face() -> None:
+    """It asks for a managed identity for the APIs that it lists; a static one asks for none."""
+    live = Azure(source="s", live=True, resources=["https://storage.azure.com"])
+
+    assert live.face() == ManagedIdentityFace(resources=("https://storage.azure.com",))
+    assert Azure(source="s", tenant_id="t").face() is None
+    assert live.notes() != Azure(source="s", tenant_id="t").notes()
+
+
+@pytest.mark.parametrize(
+    ("shape", "problem"),
+    [
+        (Azure(source="s"), "tenant_id: required unless live"),
+        (Azure(source="s", tenant_id="t", resources=["api://x"]), "resources: goes with live: true"),
+        (Wasb(source="s", host=BLOBS, resources=["api://x"]), "resources: goes with live: true"),
+    ],
+)
+def test_live_problems(shape: Shape, problem: str) -> None:
+    """What a form lacks, and what only the other one reads, is told."""
+    assert shape.problems() == [problem]

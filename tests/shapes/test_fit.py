@@ -9,6 +9,7 @@ import pytest
 from airflow_ephemeral_secrets.config import from_document
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.shapes.kinds import SHAPES
+from airflow_ephemeral_secrets.shapes.server import words
 from airflow_ephemeral_secrets.sources.kinds import load
 
 BLOBS = "https://acme.blob.core.windows.net"
@@ -46,6 +47,8 @@ FIT: list[tuple[str, dict[str, Any]]] = [
     ("login", {"shape": "azure_data_factory", **MACHINE}),
     ("login", {"shape": "azure_synapse", **MACHINE, "host": "https://acme.dev.azuresynapse.net"}),
     ("login", {"shape": "azure_data_lake", **TENANT, "account_name": "acme"}),
+    ("token", {"shape": "azure", "live": True}),
+    ("token", {"shape": "wasb", "host": BLOBS, "live": True, **TENANT}),
     ("login", {"shape": "wasb", "host": BLOBS, **TENANT}),
     ("login", {"shape": "wasb", "host": BLOBS}),
     ("token", {"shape": "wasb", "host": BLOBS}),
@@ -58,6 +61,9 @@ FIT: list[tuple[str, dict[str, Any]]] = [
     ("token", {"shape": "azure_container_registry", "host": "acme.azurecr.io", "login": "0"}),
     ("login", KAFKA),
     ("token", {**KAFKA, "username": "$ConnectionString"}),
+    ("token", {**KAFKA, "live": True}),
+    ("token", {**KAFKA, "live": "oauth_cb"}),
+    ("token", {"shape": "airbyte", "host": "https://api.airbyte.com/v1/"}),
     ("login", {"shape": "docker", "host": "registry.test"}),
     ("token", {"shape": "docker", "host": "registry.test", "login": "AWS"}),
     ("token", KUBERNETES),
@@ -96,12 +102,14 @@ def test_another_credential_does_not_fit(source: str, connection: dict[str, Any]
         ("token", {"shape": "azure_fileshare"}, "login: {username} cannot be filled"),
         ("token", {"shape": "azure_container_registry", "host": "h"}, "login: {username} cannot be filled"),
         ("token", KAFKA, "username: {username} cannot be filled"),
+        ("login", {**KAFKA, "live": True}, "shape: 'kafka' cannot be filled"),
         ("token", {"shape": "docker", "host": "h"}, "login: {username} cannot be filled"),
         ("token", {"shape": "ssh", "host": "h"}, "login: {username} cannot be filled"),
         ("login", {"shape": "ssh", "host": "h", "private_key": "{token}"}, "private_key: {token} cannot be filled"),
         ("token", {"shape": "smtp", "host": "h", "auth_type": "oauth2"}, "login: {username} cannot be filled"),
         ("login", {"shape": "smtp", "host": "h", "auth_type": "oauth2"}, "auth_type: {token} cannot be filled"),
         ("token", {"shape": "azure", **TENANT}, "shape: 'azure' cannot be filled"),
+        ("login", {"shape": "azure", "live": True}, "shape: 'azure' cannot be filled"),
         ("login", KUBERNETES, "shape: 'kubernetes' cannot be filled"),
         ("login", {"shape": "slack"}, "shape: 'slack' cannot be filled"),
         ("login", {"shape": "google_cloud_platform", "project": "p"}, "shape: 'google_cloud_platform' cannot be"),
@@ -112,6 +120,21 @@ def test_does_not_fit(source: str, connection: dict[str, Any], expected: str) ->
     (problem,) = problems(source, **connection)
 
     assert problem.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("source", "connection", "told"),
+    [
+        ("token", {**TENANT}, "it takes a login and password (with live: true a token);"),
+        ("login", {"live": True}, "it takes a token (with live: false a login and password);"),
+        ("session", {"live": True}, "it takes a token;"),
+    ],
+)
+def test_the_other_form_would_fit(source: str, connection: dict[str, Any], told: str) -> None:
+    """Where the shape's other form takes the credential, live or not, the message says so."""
+    (problem,) = problems(source, shape="azure", **connection)
+
+    assert told in problem
 
 
 @pytest.mark.parametrize(
@@ -135,6 +158,7 @@ def test_does_not_fit(source: str, connection: dict[str, Any], expected: str) ->
         ("login", {"shape": "ssh", "host": "h", "host_key": "ssh-dss AAAAB3NzaC1kc3MAAACBAP" + "A" * 40}, "host_key"),
         ("login", {"shape": "smtp", "host": "smtp://mail.test"}, "host"),
         ("login", {**KAFKA, "mechanism": "OAUTHBEARER"}, "mechanism"),
+        ("token", {**KAFKA, "live": "oidc"}, "live"),
         ("login", {**KAFKA, "security_protocol": "PLAINTEXT"}, "security_protocol"),
         ("login", {**KAFKA, "bootstrap_servers": "a:1, b:2"}, "bootstrap_servers"),
         ("login", {"shape": "azure"}, "tenant_id"),
@@ -163,6 +187,6 @@ def test_says_how_long_it_is_good_for(kind: str) -> None:
 def test_every_shape_of_a_platform_is_tried() -> None:
     """The table has each of the connections that it is about."""
     tried = {connection["shape"] for _, connection in FIT}
-    modules = {"azure", "azure_sas", "docker", "github", "google", "kafka", "kubernetes", "slack", "smtp", "ssh"}
+    modules = words("airbyte azure azure_sas docker github google kafka kubernetes slack smtp ssh")
 
     assert tried == {kind for kind, place in SHAPES.items() if place.rpartition(":")[0].rpartition(".")[2] in modules}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 
 from airflow_ephemeral_secrets.credential import BearerToken
+from airflow_ephemeral_secrets.shapes.base import ConnectionSpec
 from airflow_ephemeral_secrets.shapes.google import Google
 from tests.peers.installed import provider
 from tests.peers.internet import Internet
 from tests.peers.rogue import Request, response
-from tests.shapes.conformance import ShapeConformance, secret
+from tests.shapes.conformance import LiveShapeConformance, ShapeConformance, secret
 from tests.shapes.worker import SECRETS, Seen, work
 
 TOKEN = "ya29.a-google-token"
@@ -53,6 +55,15 @@ class TestGoogle(ShapeConformance):
         )
 
 
+class TestLiveGoogle(LiveShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Google:
+        return Google(source="s", project="acme-lake", scope="a", num_retries=2, live=True)
+
+    def told(self, made: ConnectionSpec) -> str:
+        return Path(json.loads(made.extra or "")["credential_config_file"]).read_text()
+
+
 def rendered(shape: Google, expires_at: float | None = 1_800_000_000.9) -> dict[str, Any]:
     made = shape.render(BearerToken(token=TOKEN, expires_at=expires_at), secret).fields()
     assert {name for name, value in made.items() if value is not None} == {"conn_type", "extra"}
@@ -72,6 +83,37 @@ def test_fields() -> None:
         "token": TOKEN,
         "expiry": "2027-01-15T08:00:00Z",
     }
+
+
+def test_live_fields() -> None:
+    """What google-auth reads lies in memory: whom to ask for tokens, with the capability as all that proves it."""
+    route = TestLiveGoogle.ROUTE
+    made = Google(source="s", project="p", scope="a,b", live=True, extra={"quota_project_id": "q"}).render_live(
+        route, secret
+    )
+    extra = json.loads(made.extra or "")
+    path = extra.pop("credential_config_file")
+
+    assert extra == {"project": "p", "scope": "a,b", "quota_project_id": "q"}
+    assert os.stat(path).st_nlink == 0
+    assert not os.get_inheritable(int(path.rpartition("/")[2]))
+    assert json.loads(Path(path).read_text()) == {
+        "type": "external_account_authorized_user",
+        "audience": "",
+        "client_id": "airflow-ephemeral-secrets",
+        "client_secret": route.capability,
+        "refresh_token": route.capability,
+        "token_url": route.url,
+    }
+
+
+def test_notes() -> None:
+    """The live form has other cautions than the static one."""
+    static, live = (" ".join(Google(source="s", project="p", live=live).notes()) for live in (False, True))
+
+    assert "gcloud-aio" in static
+    assert "127.0.0.1" in live
+    assert "gcloud-aio" not in live
 
 
 def test_credential_without_an_end() -> None:

@@ -9,11 +9,12 @@ import pytest
 import trustme
 
 from airflow_ephemeral_secrets.credential import BasicCredential, BearerToken
+from airflow_ephemeral_secrets.live import kafka
 from airflow_ephemeral_secrets.shapes.kafka import Kafka
 from tests.peers.installed import provider
 from tests.peers.kafka import TOPIC, KafkaBroker
 from tests.peers.tls import serving
-from tests.shapes.conformance import ShapeConformance, secret
+from tests.shapes.conformance import LiveShapeConformance, ShapeConformance, secret
 from tests.shapes.worker import SECRETS, Seen, work
 
 BROKERS = "b-1.kafka.test:9096,b-2.kafka.test:9096"
@@ -45,6 +46,61 @@ class TestKafka(ShapeConformance):
             username="airflow",
             extra={"group.id": "airflow", "ssl.ca.location": "/etc/ssl/kafka.pem"},
         )
+
+
+class TestFetchingKafka(LiveShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Kafka:
+        extra = {"sasl.oauthbearer.extensions": "logicalCluster=lkc-1", "group.id": "g"}
+        return Kafka(source="s", bootstrap_servers=BROKERS, live=True, extra=extra)
+
+
+class TestCallingKafka(LiveShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Kafka:
+        return Kafka(source="s", bootstrap_servers=BROKERS, live="oauth_cb")
+
+
+@pytest.mark.parametrize(
+    ("live", "expected"),
+    [
+        (
+            True,
+            {
+                "sasl.oauthbearer.method": "oidc",
+                "sasl.oauthbearer.client.id": "airflow-ephemeral-secrets",
+                "sasl.oauthbearer.client.secret": TestFetchingKafka.ROUTE.capability,
+                "sasl.oauthbearer.token.endpoint.url": TestFetchingKafka.ROUTE.url,
+            },
+        ),
+        (
+            "oauth_cb",
+            {
+                "oauth_cb": f"{kafka.__name__}.{kafka.token.__name__}",
+                "sasl.oauthbearer.config": f"lease={TestFetchingKafka.ROUTE.capability}",
+            },
+        ),
+    ],
+)
+def test_live_fields(live: Any, expected: dict[str, Any]) -> None:
+    """librdkafka is told whom to ask for tokens, or whom to call."""
+    made = Kafka(source="s", bootstrap_servers=BROKERS, live=live).render_live(TestFetchingKafka.ROUTE, secret)
+
+    assert json.loads(made.extra or "") == {
+        "bootstrap.servers": BROKERS,
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "OAUTHBEARER",
+        **expected,
+    }
+
+
+def test_live_takes_tokens_only() -> None:
+    """A user name and a password have no live form, and no placeholder to fill in."""
+    live = Kafka(source="s", bootstrap_servers=BROKERS, live=True)
+
+    assert live.accepted() == (BearerToken,)
+    assert live.texts() == {}
+    assert "callback_allowlist" in Kafka(source="s", bootstrap_servers=BROKERS, live="oauth_cb").notes()[0]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +141,15 @@ def test_fields(fields: dict[str, Any], credential: BasicCredential | BearerToke
         (
             {"security_protocol": "SASL_PLAINTEXT", "bootstrap_servers": "127.0.0.1:9092,kafka.test:9092"},
             "security_protocol",
+        ),
+        ({"live": True, "username": "airflow"}, "username"),
+        ({"live": "oauth_cb", "mechanism": "SCRAM-SHA-256"}, "mechanism"),
+        ({"live": True, "extra": {"sasl.oauthbearer.client.id": "x"}}, "extra.sasl.oauthbearer.client.id"),
+        ({"live": "oauth_cb", "extra": {"sasl.oauthbearer.scope": "x"}}, "extra.sasl.oauthbearer.scope"),
+        ({"extra": {"sasl.oauthbearer.scope": "x"}}, "extra.sasl.oauthbearer.scope"),
+        (
+            {"live": True, "bootstrap_servers": "b-1.demo.abc.c2.kafka.us-east-1.amazonaws.com:9098"},
+            "bootstrap_servers",
         ),
         (
             {"bootstrap_servers": "bootstrap.c.europe-west1.managedkafka.p.cloud.goog:9092"},

@@ -8,8 +8,9 @@ import pytest
 
 from airflow_ephemeral_secrets.credential import BasicCredential, BearerToken, Credential
 from airflow_ephemeral_secrets.shapes.base import Shape
+from airflow_ephemeral_secrets.shapes.live import CAPABILITY, BearerFace, Route, SigningFace
 from airflow_ephemeral_secrets.shapes.search import Elasticsearch, Opensearch
-from tests.shapes.conformance import ShapeConformance, secret
+from tests.shapes.conformance import LiveShapeConformance, ShapeConformance, secret
 from tests.shapes.test_sql import fields
 
 TOKEN = BearerToken(token="a-token")
@@ -99,3 +100,101 @@ def test_is_encrypted(host: str, here: bool) -> None:
 def test_headers_leave_the_token_alone(kind: type[Any], headers: Any, problem: str) -> None:
     """A header that would stand beside the token or in its place is a problem."""
     assert kind(source="s", host="es.test", extra={"headers": headers}).problems() == [problem]
+
+
+DOMAIN = "search-orders.eu-west-1.es.amazonaws.com"
+ROUTE = Route("http://127.0.0.1:4711", "a-capability")
+
+
+class TestLiveElasticsearch(LiveShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Elasticsearch:
+        return Elasticsearch(source="s", host="es.test", live=True, extra={"headers": {"X-Team": "a"}})
+
+
+class TestSigningOpensearch(LiveShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Opensearch:
+        return Opensearch(source="s", host=DOMAIN, port=443, service="es", extra={"url_prefix": "/_dashboards"})
+
+
+@pytest.mark.parametrize(
+    ("shape", "face"),
+    [
+        (Elasticsearch(source="s", host="es.test"), None),
+        (
+            Elasticsearch(source="s", host="es.test", port=443, live=True),
+            BearerFace(upstream="https://es.test:443", header="Authorization", prefix="Bearer "),
+        ),
+        (
+            Elasticsearch(source="s", host="::1", schema="http", header="api_key", live=True),
+            BearerFace(upstream="http://[::1]:9200", header="Authorization", prefix="ApiKey "),
+        ),
+        (Opensearch(source="s", host="os.test"), None),
+        (
+            Opensearch(source="s", host="localhost", live=True, extra={"use_ssl": False}),
+            BearerFace(upstream="http://localhost:9200", header="Authorization", prefix="Bearer "),
+        ),
+        (
+            Opensearch(source="s", host=DOMAIN, port=443, service="es"),
+            SigningFace(upstream=f"https://{DOMAIN}:443", service="es", region="eu-west-1"),
+        ),
+        (
+            Opensearch(source="s", host="os.test", port=443, service="aoss", region="us-east-1"),
+            SigningFace(upstream="https://os.test:443", service="aoss", region="us-east-1"),
+        ),
+    ],
+)
+def test_asks_for_a_face(shape: Shape, face: Any) -> None:
+    """A live one leads through this process with a token, one for AWS with signatures; a static one needs nothing."""
+    assert shape.problems() == []
+    assert shape.face() == face
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (
+            Elasticsearch(source="s", host="es.test", live=True, extra={"headers": {"X-Team": "a"}, "fetch_size": 5}),
+            {"schema": "http", "extra": {"fetch_size": 5, "headers": {"X-Team": "a", CAPABILITY: "a-capability"}}},
+        ),
+        (
+            Opensearch(source="s", host=DOMAIN, service="es", extra={"timeout": 5}),
+            {
+                "extra": {
+                    "use_ssl": False,
+                    "verify_certs": False,
+                    "timeout": 5,
+                    "headers": {CAPABILITY: "a-capability"},
+                }
+            },
+        ),
+    ],
+)
+def test_live_fields(shape: Shape, expected: dict[str, Any]) -> None:
+    """The hook is led to the route, without TLS, with the capability in a header."""
+    led = {"conn_type": shape.__struct_config__.tag, "host": "127.0.0.1", "port": 4711}
+
+    assert fields(shape.render_live(ROUTE, secret)) == {**led, **expected}
+
+
+@pytest.mark.parametrize(
+    ("shape", "problem"),
+    [
+        (
+            Elasticsearch(source="s", host="es.test", live=True, extra={"ca_certs": "/ca.pem"}),
+            "extra.ca_certs: does not go with live; network.ca_file is for what goes on from here",
+        ),
+        (
+            Opensearch(source="s", host=DOMAIN, service="es", extra={"verify_certs": False}),
+            "extra.verify_certs: does not go with live; network.ca_file is for what goes on from here",
+        ),
+        (
+            Opensearch(source="s", host="os.test", service="es"),
+            "region: required, for the host does not name one",
+        ),
+    ],
+)
+def test_what_cannot_be_live_is_told(shape: Shape, problem: str) -> None:
+    """What would be for the way to loopback, and a signature without a region, are problems of the configuration."""
+    assert shape.problems() == [problem]

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from airflow_ephemeral_secrets.credential import BasicCredential, BearerToken, Credential
+from airflow_ephemeral_secrets.credential import AwsCredential, BasicCredential, BearerToken, Credential
 from airflow_ephemeral_secrets.shapes.base import ConnectionSpec, Shape
 from airflow_ephemeral_secrets.shapes.sql import Mysql, Postgres, Redshift, Trino
 from tests.shapes.conformance import ShapeConformance, secret
 
 TOKEN = BearerToken(token="a-token", expires_at=1_800_000_000.0)
 LOGIN = BasicCredential(username="IAMR:reader", password="a-password")
+KEYS = AwsCredential(access_key_id="ASIA", secret_access_key="a-secret", session_token="a-session")
 CONNECTOR = {"client": "mysql-connector-python"}
 
 
@@ -46,6 +47,12 @@ class TestMysql(ShapeConformance):
             schema="shop",
             extra={"ssl": {"ca": "/ca.pem"}, "charset": "utf8"},
         )
+
+
+class TestPostgresWithIam(ShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Postgres:
+        return Postgres(source="s", host="db.test", login="reader", iam=True, aws_conn_id="lake")
 
 
 class TestRedshift(ShapeConformance):
@@ -107,6 +114,39 @@ class TestTrino(ShapeConformance):
             {"port": 3306, "login": "IAMR:reader", "password": "a-password", "extra": CONNECTOR},
         ),
         (
+            Postgres(source="s", host="db.test", login="reader", schema="shop", iam=True, aws_conn_id="lake"),
+            KEYS,
+            {
+                "port": 5432,
+                "login": "reader",
+                "schema": "shop",
+                "extra": {"sslmode": "require", "iam": True, "aws_conn_id": "lake"},
+            },
+        ),
+        (
+            Postgres(source="s", host="db.test", login="r", iam=True, aws_conn_id="lake", extra={"redshift": True}),
+            KEYS,
+            {
+                "port": 5432,
+                "login": "r",
+                "extra": {"sslmode": "require", "redshift": True, "iam": True, "aws_conn_id": "lake"},
+            },
+        ),
+        (
+            Postgres(source="s", host="db.test", login="reader", iam=True, azure_conn_id="entra"),
+            BearerToken(token="a-token-of-entra"),
+            {"port": 5432, "login": "reader", "extra": {"sslmode": "require", "iam": True, "azure_conn_id": "entra"}},
+        ),
+        (
+            Mysql(source="s", host="db.test", login="reader", iam=True, aws_conn_id="lake"),
+            KEYS,
+            {
+                "port": 3306,
+                "login": "reader",
+                "extra": {"iam": True, "aws_conn_id": "lake", "ssl_mode": "REQUIRED"},
+            },
+        ),
+        (
             Redshift(source="s", host="db.test", schema="dev", extra={"timeout": 5}),
             LOGIN,
             {
@@ -158,3 +198,33 @@ def test_fields(shape: Shape, credential: Credential, expected: dict[str, Any]) 
 def test_mysql_keys_are_those_of_the_client(extra: dict[str, Any], problem: str) -> None:
     """The hook reads other keys for each client, and TLS that is passed over in silence would be none."""
     assert Mysql(source="s", host="db.test", extra=extra).problems() == [problem]
+
+
+@pytest.mark.parametrize(
+    ("shape", "problem"),
+    [
+        (Postgres(source="s", host="h", login="r", iam=True), "aws_conn_id: required with iam, or azure_conn_id"),
+        (Mysql(source="s", host="h", login="r", iam=True), "aws_conn_id: required with iam"),
+        (Postgres(source="s", host="h", login="r", azure_conn_id="a"), "azure_conn_id: is of no use without iam"),
+        (
+            Postgres(source="s", host="h", login="r", iam=True, aws_conn_id="lake", azure_conn_id="a"),
+            "azure_conn_id: does not go with aws_conn_id",
+        ),
+        (Postgres(source="s", host="h", login="r", aws_conn_id="lake"), "aws_conn_id: is of no use without iam"),
+        (
+            Mysql(source="s", host="h", login="r", iam=True, aws_conn_id="lake", extra=CONNECTOR),
+            "extra.client: does not go with iam, which the hook heeds for mysqlclient only",
+        ),
+        (
+            Postgres(source="s", host="h", login="r", extra={"redshift": True}),
+            "extra.redshift: would make the hook take another identity",
+        ),
+        (
+            Postgres(source="s", host="h", login="r", iam=True, aws_conn_id="lake", extra={"aws_conn_id": "x"}),
+            "extra.aws_conn_id: would make the hook take another identity",
+        ),
+    ],
+)
+def test_what_goes_with_iam(shape: Shape, problem: str) -> None:
+    """The hook needs a connection to make tokens with, and heeds it for one client of MySQL."""
+    assert shape.problems() == [problem]

@@ -55,9 +55,12 @@ class Account:
             return answer({"success": False, "code": "390303", "message": "Invalid access token", "data": {}})
         return answer({"success": True, "data": SESSION})
 
-    def _statement(self, request: Request, path: str) -> bytes:
+    def _proves(self, request: Request) -> bool:
         kind = request.headers["X-Snowflake-Authorization-Token-Type"]
-        if proven(request) != "Bearer" or kind != "PROGRAMMATIC_ACCESS_TOKEN":
+        return proven(request) == "Bearer" and kind == "PROGRAMMATIC_ACCESS_TOKEN"
+
+    def _statement(self, request: Request, path: str) -> bytes:
+        if not self._proves(request):
             return answer({"code": "390303", "message": "Invalid access token"}, status=401)
         if request.method == "POST":
             self._running.add("/api/v2/statements/h")

@@ -9,8 +9,9 @@ import pytest
 from airflow_ephemeral_secrets.credential import BearerToken
 from airflow_ephemeral_secrets.reading import Problems, struct
 from airflow_ephemeral_secrets.shapes.base import Shape
+from airflow_ephemeral_secrets.shapes.live import BearerFace
 from airflow_ephemeral_secrets.shapes.warehouses import SNOWFLAKE_KEYS, SNOWFLAKE_REFUSED, Databricks, Snowflake
-from tests.shapes.conformance import ShapeConformance, secret
+from tests.shapes.conformance import LiveShapeConformance, ShapeConformance, secret
 from tests.shapes.test_sql import fields
 
 TOKEN = BearerToken(token="a-token")
@@ -38,6 +39,40 @@ class TestAccessToken(ShapeConformance):
         return Snowflake(source="s", account="acme-prod", authenticator="programmatic_access_token")
 
 
+class TestLiveSnowflake(LiveShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Snowflake:
+        return Snowflake(source="s", account="acme-prod", schema="s", role="r", live=True, extra={"port": 443})
+
+
+def test_live_snowflake_fields() -> None:
+    """The hook is told whom to ask for a token of OAuth, and proves itself with the capability."""
+    route = TestLiveSnowflake.ROUTE
+    made = Snowflake(source="s", account="acme", schema="public", role="r", live=True).render_live(route, secret)
+
+    assert fields(made) == {
+        "conn_type": "snowflake",
+        "login": "airflow-ephemeral-secrets",
+        "password": route.capability,
+        "schema": "public",
+        "extra": {
+            "account": "acme",
+            "authenticator": "oauth",
+            "role": "r",
+            "grant_type": "client_credentials",
+            "token_endpoint": route.url,
+        },
+    }
+
+
+def test_live_snowflake_problems() -> None:
+    """What does not go with live is told when the configuration is loaded."""
+    shape = Snowflake(source="s", account="a", login="l", authenticator="programmatic_access_token", live=True)
+
+    assert [problem.partition(":")[0] for problem in shape.problems()] == ["login", "authenticator"]
+    assert "127.0.0.1" in shape.notes()[0]
+
+
 class TestDatabricks(ShapeConformance):
     @pytest.fixture
     def shape(self) -> Databricks:
@@ -47,6 +82,43 @@ class TestDatabricks(ShapeConformance):
             port=443,
             extra={"http_path": "/sql/1.0/warehouses/w", "session_configuration": {"spark.a": "b"}},
         )
+
+
+class TestLiveDatabricks(LiveShapeConformance):
+    @pytest.fixture
+    def shape(self) -> Databricks:
+        return Databricks(source="s", host="dbc-1.cloud.databricks.com", live=True, extra={"query_tags": "a"})
+
+
+@pytest.mark.parametrize(
+    ("where", "upstream"),
+    [
+        ({"host": "dbc.test"}, "https://dbc.test"),
+        ({"host": "127.0.0.1", "port": 8080, "schema": "http"}, "http://127.0.0.1:8080"),
+    ],
+)
+def test_live_databricks(where: dict[str, Any], upstream: str) -> None:
+    """The hook asks 127.0.0.1 with the capability as its token, and from there it goes on to the workspace."""
+    route = TestLiveDatabricks.ROUTE
+    shape = Databricks(source="s", live=True, **where)
+
+    assert shape.face() == BearerFace(upstream=upstream, header="Authorization", prefix="Bearer ")
+    assert fields(shape.render_live(route, secret)) == {
+        "conn_type": "databricks",
+        "host": "127.0.0.1",
+        "port": 4711,
+        "schema": "http",
+        "password": route.capability,
+        "extra": {},
+    }
+
+
+@pytest.mark.parametrize("key", ["http_path", "proxies"])
+def test_live_databricks_problems(key: str) -> None:
+    """SQL has no live form, and a proxy would stand before 127.0.0.1."""
+    (problem,) = Databricks(source="s", host="dbc.test", live=True, extra={key: "x"}).problems()
+
+    assert problem.startswith(f"extra.{key}: does not go with live")
 
 
 @pytest.mark.parametrize(

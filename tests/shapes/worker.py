@@ -61,6 +61,7 @@ def work(
     *,
     home: Path,
     given: Mapping[str, str | tuple[str, str]] | None = None,
+    sources: Mapping[str, Any] | None = None,
     **environment: str,
 ) -> Seen:
     """
@@ -69,6 +70,7 @@ def work(
     :param connections: the recipes; their sources are those of ``SOURCES``
     :param home: an empty folder
     :param given: further sources by name: a token, or a login and password
+    :param sources: further sources
     :param environment: further variables of the worker
     """
     given = given or {}
@@ -77,7 +79,11 @@ def work(
     config = {
         "version": 1,
         "secrets": {name: {"from": "env", "name": name} for name in secrets},
-        "sources": {**SOURCES, **{name: _static(f"GIVEN_{name.upper()}", what) for name, what in given.items()}},
+        "sources": {
+            **SOURCES,
+            **(sources or {}),
+            **{name: _static(f"GIVEN_{name.upper()}", what) for name, what in given.items()},
+        },
         "connections": connections,
         "store": {"host": "off"},
     }

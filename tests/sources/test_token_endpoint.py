@@ -145,6 +145,9 @@ def test_outage_says_what_was_asked() -> None:
     with pytest.raises(SourceFailed) as caught:
         request_token(url, {"client_secret": SECRET}, Asked(what="a token for somebody", at=made.asked), made)
 
-    assert str(caught.value) == f"a token for somebody: {url.removeprefix('http://')}: no connection"
+    assert str(caught.value) == (
+        f"a token for somebody: {url.removeprefix('http://')}: no connection"
+        "; try: the network, network.proxy, or the endpoint's URL"
+    )
     assert caught.value.code == "unreachable"
     assert caught.value.__context__ is None

@@ -259,6 +259,12 @@ def test_a_directory_of_files(client: TestClient, tmp_path: Path, monkeypatch: p
     assert found["seen"] == 2
 
 
+def test_a_relative_path_starts_at_airflows_home(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place that Airflow's settings name starts where all relative paths of ours do."""
+    monkeypatch.setenv("AIRFLOW__EPHEMERAL_SECRETS__AUDIT_FILES", "audit")
+    assert client.get("/events").json()["files"] == f"{_airflow.home()}/audit"
+
+
 def test_a_file_that_cannot_be_read(client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A file that cannot be read is a problem that names it, and no error of the server's."""
     folder = tmp_path / "shipped"

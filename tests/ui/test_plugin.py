@@ -20,6 +20,16 @@ def test_airflow_knows_the_plugin() -> None:
     assert [app.url_prefix for app in told.fastapi_apps] == ["/ephemeral"]
 
 
+def test_its_option_is_known_to_airflow() -> None:
+    """Airflow describes where the page's files are named, and has no value of its own for it."""
+    from airflow.configuration import conf
+    from airflow.providers_manager import ProvidersManager
+
+    ProvidersManager().initialize_providers_configuration()
+    assert "audit_files" in conf.configuration_description["ephemeral_secrets"]["options"]
+    assert conf.get("ephemeral_secrets", "audit_files", fallback=None) in (None, "")
+
+
 def test_addresses_are_relative() -> None:
     """A view works below any base path of Airflow's, and each has a route of its own."""
     views = EphemeralSecretsPlugin.external_views

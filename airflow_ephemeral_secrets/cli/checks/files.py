@@ -1,4 +1,4 @@
-"""Files on this worker: the configuration itself, the secrets and tokens it names, and the audit."""
+"""Files on this worker: the configuration itself, and the secrets and tokens that it names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def configuration(path: str | None) -> Iterator[Finding]:
     if not status:
         return
     if status.st_mode & 0o022 or status.st_uid not in (ROOT, os.geteuid()):
-        whose = f"belongs to uid {status.st_uid}" if status.st_uid not in (ROOT, os.geteuid()) else _mode(status)
+        whose = f"belongs to uid {status.st_uid}" if status.st_uid not in (ROOT, os.geteuid()) else mode(status)
         yield Finding(
             "files",
             f"the configuration {path} {whose}: others can change it",
@@ -79,52 +79,17 @@ def identities(config: Config) -> Iterator[Finding]:
                 yield from _open_to_others(where, path)
 
 
-def audit(path: str | None) -> Iterator[Finding]:
-    """Find an audit file that cannot take a line, or that others read."""
-    if not path:
-        return
-    fault = _not_appendable(path)
-    if fault:
-        yield Finding(
-            "audit", f"audit file {path}: {fault}", "its lines are lost, and tasks go on", "audit.file, or its owner"
-        )
-        return
-    if os.path.exists(path) and (status := os.stat(path)).st_mode & 0o077:
-        yield Finding(
-            "audit",
-            f"audit file {path} {_mode(status)}: others read or change it",
-            "it tells who acts as whom and when, and a line that others can change proves nothing",
-            f"chmod 0600 {path}",
-        )
-
-
-def _not_appendable(path: str) -> str | None:
-    """Say why no line can be added; a file that is not there is not made, for its owner would be whoever looks."""
-    folder = os.path.dirname(path)
-    if not os.path.lexists(path):
-        if not os.path.isdir(folder):
-            return f"there is no directory {folder}"
-        return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} is not writable"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        return "is a link" if os.path.islink(path) else os.strerror(error.errno or 0).lower()
-    try:
-        return None if stat.S_ISREG(os.fstat(descriptor).st_mode) else "is not a regular file"
-    finally:
-        os.close(descriptor)
-
-
 def _open_to_others(where: str, path: str) -> Iterator[Finding]:
     status = os.stat(path)
     if status.st_mode & 0o007:
         yield Finding(
             "files",
-            f"{where}: {path} {_mode(status)}: every user of this host reads it",
+            f"{where}: {path} {mode(status)}: every user of this host reads it",
             "it is what proves this worker",
             f"chmod o= {path} (Kubernetes: defaultMode: 0440 and fsGroup)",
         )
 
 
-def _mode(status: os.stat_result) -> str:
+def mode(status: os.stat_result) -> str:
+    """Say which mode a file has."""
     return f"has mode {stat.S_IMODE(status.st_mode):04o}"

@@ -79,8 +79,19 @@ def airflow() -> Iterator[Finding]:
             )
 
 
+def telemetry(config: Config) -> Iterator[Finding]:
+    """Find out whether what the audit goes to has its package."""
+    if config.audit.otel and not _installed("opentelemetry.exporter.otlp.proto.http"):
+        yield Finding(
+            "packages",
+            "opentelemetry's OTLP exporter is not installed, and audit.otel needs it",
+            "its lines are lost, and tasks go on",
+            f"pip install '{OURS}[otel]'",
+        )
+
+
 def _installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package around it
+    except (ModuleNotFoundError, ValueError):  # of the package around it, or of one that was taken away
         return False

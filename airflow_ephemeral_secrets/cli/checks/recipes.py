@@ -72,6 +72,13 @@ def teams(config: Config, option: Option) -> Iterator[Finding]:
     """Find what asks for a team where Airflow has none."""
     if (option("core", "multi_team") or "").lower() in YES:
         return
+    if config.policy.require_team:
+        yield Finding(
+            "recipes",
+            "policy.require_team is on, and Airflow has no teams",
+            "every lookup is refused",
+            "[core] multi_team = True, or policy.require_team: false",
+        )
     for section, book in books(config).items():
         for recipe in book:
             needs = "allow.teams" if recipe.allow and recipe.allow.teams is not None else None
@@ -89,6 +96,17 @@ def teams(config: Config, option: Option) -> Iterator[Finding]:
 def _templates(recipe: Recipe) -> str:
     fields = msgspec.structs.asdict(recipe.source)
     return repr([fields[name] for name in recipe.source.templates])
+
+
+def parsing(config: Config) -> Iterator[Finding]:
+    """Find a permission that another setting takes back."""
+    if config.parse.mint and config.policy.deny_unknown_caller:
+        yield Finding(
+            "recipes",
+            "parse.mint lets Dag parsing have credentials, and policy.deny_unknown_caller refuses it",
+            "a Dag file that asks at its top level does not parse: parsing has no Dag yet",
+            "parse.mint: false, or policy.deny_unknown_caller: false",
+        )
 
 
 def session_factory(config: Config, option: Option) -> Iterator[Finding]:

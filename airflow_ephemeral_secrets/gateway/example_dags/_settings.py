@@ -24,4 +24,4 @@ ORDERS = ResponseChecks(
     min_items=1,
     max_bytes=1_000_000,
 )
-PAGES = ["/orders?page=1", "/orders?page=2", "/orders?page=3"]
+PAGES = ["/orders?page=1", "/orders?page=2"]

@@ -10,4 +10,4 @@ from airflow_ephemeral_secrets.gateway.example_dags._settings import ONCE, ORDER
 with DAG("example_okta", default_args=RETRIES, **ONCE):
     GatewayOperator.partial(
         task_id="fetch", http_conn_id="okta_orders", method="GET", checks=ORDERS, trace=TRACES, deferrable=True
-    ).expand(endpoint=PAGES[:2])
+    ).expand(endpoint=PAGES)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow.sdk import BaseHook, dag, task
 
 
-@dag(schedule="@once")
+# on a busy machine Airflow itself may fail to start a task
+@dag(schedule="@once", default_args={"retries": 3, "retry_delay": timedelta(seconds=1)})
 def orders_sync():
     @task
     def extract(shop: str):
@@ -15,7 +18,8 @@ def orders_sync():
     def load():
         print("GOT", BaseHook.get_connection("lake").conn_type)
 
-    extract.expand(shop=["paris", "oslo", "lima"]) >> load()
+    extract.expand(shop=["paris", "oslo", "lima"])
+    load()
 
 
 orders_sync()

@@ -46,7 +46,7 @@ def clean():
         checks=ResponseChecks(min_items=1),
         trace=f"file://{os.environ['AIRFLOW_HOME']}/traces",
         rate_limit="10/s",
-        deferrable=True,
+        **DEFERRED,
     )
     HttpSensor(task_id="sense", poke_interval=1, **orders)
     HttpSensor(task_id="sense_deferred", poke_interval=1, **orders, **DEFERRED)

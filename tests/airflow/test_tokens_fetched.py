@@ -1,0 +1,149 @@
+"""
+Stock hooks that fetch their tokens themselves work through several of their lifetimes, with one lookup each.
+
+In a real Airflow, in tasks and in the triggerer: those of Azure ask the managed identity that is this process, clients
+of Kubernetes start a command.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+import pytest
+
+from airflow_ephemeral_secrets.demo.airflow import Airflow
+from tests.airflow.conftest import BACKEND
+from tests.live.test_kubernetes_hooks import issuer
+from tests.peers.azure_services import service
+from tests.peers.internet import Internet
+from tests.peers.rogue import Peer, Request, Rogue, response
+from tests.shapes.worker import answer, verified
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+
+DAGS = Path(__file__).parent / "fetch_dags"
+LIVES = 8
+SECONDS = 3.2 * LIVES
+STORAGE = "https://storage.azure.com"
+PLACES = [f"{kind}_{process}" for kind in ("azure", "kubernetes") for process in ("task", "trigger")]
+
+
+class Visits:
+    """The tokens that were brought to each place, and whether each lived."""
+
+    def __init__(self) -> None:
+        self.began: dict[str, float] = {}
+        self.tokens: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+        self._mutex = Lock()
+
+    def note(self, place: str, request: Request) -> tuple[bool, bool]:
+        """Say whether a token lives, and whether those who wait at the place have waited for long enough."""
+        token = str(request.headers["Authorization"]).removeprefix("Bearer ")
+        with self._mutex:
+            began = self.began.setdefault(place, time.monotonic())
+            self.tokens[place].append((token, verified(token)))
+        return self.tokens[place][-1][1], time.monotonic() - began > SECONDS
+
+    def azure(self, host: str, request: Request) -> bytes:
+        """Be a storage account: a blob that a sensor waits for is there in the end."""
+        place = request.target.partition("?")[0].rpartition("/")[2]
+        lives, late = self.note(f"azure_{place}", request)
+        if lives and place == "trigger" and not late:
+            return response(length=0, status=404, x_ms_error_code="BlobNotFound")
+        return service(host, request, allowed=lives)
+
+    def kubernetes(self, peer: Peer) -> None:
+        """Be an API server: a pod that a trigger waits for starts in the end."""
+        request = peer.read()
+        place = request.target.partition("?")[0].rpartition("/")[2]
+        if place not in ("task", "trigger"):
+            peer.send(answer({"kind": "List", "metadata": {}, "items": []}))
+            return
+        lives, late = self.note(f"kubernetes_{place}", request)
+        phase = "Pending" if place == "trigger" and not late else "Succeeded"
+        pod = {"kind": "Pod", "metadata": {"name": place, "namespace": "work"}, "spec": {"containers": []}}
+        status = {"kind": "Status", "status": "Failure", "code": 401}
+        peer.send(answer({**pod, "status": {"phase": phase}}) if lives else answer(status, 401))
+
+
+class Run(NamedTuple):
+    """What became of it all."""
+
+    airflow: Airflow
+    visits: Visits
+    audit: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    visits = Visits()
+    with ExitStack() as stack:
+        internet = stack.enter_context(Internet(visits.azure, ca_file=tmp_path_factory.mktemp("ca") / "ca.pem"))
+        tokens = stack.enter_context(Rogue(issuer(LIVES)))
+        cluster = stack.enter_context(Rogue(visits.kubernetes))
+        environment = {"LIFE": str(SECONDS), **internet.environment, "NO_PROXY": "127.0.0.1,localhost"}
+        airflow = stack.enter_context(Airflow([DAGS], environment=environment, triggerer=True, parallelism=8))
+        audit, config = airflow.home / "audit.jsonl", airflow.home / "ephemeral.json"
+        source = {
+            "kind": "oauth2",
+            "token_url": f"{tokens.url}/token",
+            "client_id": "airflow",
+            "client_auth": "none",
+            "attribution": "task",
+        }
+        live = {"source": "tokens", "live": True}
+        config.write_text(
+            json.dumps(
+                {
+                    "version": 1,
+                    "sources": {"tokens": source},
+                    "connections": {
+                        "blobs": {
+                            **live,
+                            "shape": "wasb",
+                            "host": "https://acme.blob.core.windows.net",
+                            "resources": [STORAGE],
+                            "allow": {"dags": ["fetching"]},
+                        },
+                        "cluster": {
+                            **live,
+                            "shape": "kubernetes",
+                            "server": cluster.url,
+                            "allow": {"dags": ["fetching"]},
+                        },
+                    },
+                    "audit": {"file": str(audit)},
+                }
+            )
+        )
+        kwargs = json.dumps({"config_file": str(config)})
+        airflow.start({"workers": {"secrets_backend": BACKEND, "secrets_backend_kwargs": kwargs}})
+        airflow.wait(["fetching"], timeout=200)
+        yield Run(airflow, visits, [json.loads(line) for line in audit.read_text().splitlines()])
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_works_through_several_lifetimes(run: Run, place: str) -> None:
+    """One lookup serves for over three lifetimes, and no token that was brought was dead."""
+    states = {task.task_id: task.state for task in run.airflow.metadata.tasks()}
+    tokens = run.visits.tokens[place]
+
+    assert states[place] == "success", run.airflow.task_log("fetching", place)
+    assert all(lived for _, lived in tokens)
+    assert len({token for token, _ in tokens}) > 3
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_mint_names_the_task(run: Run, place: str) -> None:
+    """Whatever is minted, by the desk in the triggerer or by a command, names the task that looked up."""
+    mints = [line["caller"] for line in run.audit if line["event"] == "mint"]
+
+    assert len([caller for caller in mints if caller["task_id"] == place]) > 3
+    assert {caller["dag_id"] for caller in mints} == {"fetching"}
