@@ -301,23 +301,6 @@ def caller(team_name: str | None = None) -> Caller:
     )
 
 
-def task_of_environment() -> Caller:
-    """Find out which task started this program, by ``AIRFLOW_CTX_*``; a script where none did."""
-
-    def told(name: str) -> str | None:
-        return _text(os.environ.get(f"AIRFLOW_CTX_{name}"))
-
-    return Caller(
-        process="task" if told("TASK_ID") else "script",
-        dag_id=told("DAG_ID"),
-        task_id=told("TASK_ID"),
-        run_id=told("DAG_RUN_ID"),
-        try_number=_number(told("TRY_NUMBER")),
-        map_index=_number(told("MAP_INDEX")),
-        team=told("TEAM_NAME"),
-    )
-
-
 def _module_attribute(module: str, name: str) -> Any:
     """Read an attribute of a module that is only worth asking where it is loaded already."""
     return getattr(sys.modules.get(module), name, None)

@@ -292,11 +292,3 @@ def test_masks_from_many_threads(masker: Any) -> None:
     for thread in threads:
         thread.join()
     assert masker.redact(" ".join(masks.forms[0] for masks in kept)) == " ".join(["***"] * 40)
-
-
-def test_task_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that a task starts finds that task in its environment; any other is a script."""
-    assert _airflow.task_of_environment() == Caller()
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    assert _airflow.task_of_environment() == Caller(process="task", dag_id="d", task_id="t", run_id="r", try_number=2)

@@ -54,4 +54,25 @@ def add_caller_arguments(parser: argparse.ArgumentParser) -> None:
 def caller(args: argparse.Namespace) -> Caller:
     """Describe the caller: a task by those options, else the task that started this program, else a script."""
     told = {name: getattr(args, name) for name in ("dag_id", "task_id", "run_id", "team")}
-    return Caller(process="task", **told) if any(told.values()) else _airflow.task_of_environment()
+    return Caller(process="task", **told) if any(told.values()) else _task_of_environment()
+
+
+def _task_of_environment() -> Caller:
+    """Find out which task started this program, by ``AIRFLOW_CTX_*``; a script where none did."""
+
+    def told(name: str) -> str | None:
+        return os.environ.get(f"AIRFLOW_CTX_{name}") or None
+
+    def number(name: str) -> int | None:
+        text = told(name) or ""
+        return int(text) if text.isdecimal() else None
+
+    return Caller(
+        process="task" if told("TASK_ID") else "script",
+        dag_id=told("DAG_ID"),
+        task_id=told("TASK_ID"),
+        run_id=told("DAG_RUN_ID"),
+        try_number=number("TRY_NUMBER"),
+        map_index=number("MAP_INDEX"),
+        team=told("TEAM_NAME"),
+    )

@@ -118,6 +118,7 @@ class FileShare(Shape, frozen=True, kw_only=True, tag="azure_fileshare"):
     """
 
     accepts = (BearerToken, BasicCredential)
+    why_static = "its hook reads the connection anew for each thing that it does"
     cautions = (
         "the hook reads the connection anew for each thing that it does",
         "urllib3 logs signatures at level DEBUG, in URLs; task logs mask them",
@@ -151,6 +152,7 @@ class ServiceBus(Shape, frozen=True, kw_only=True, tag="azure_service_bus"):
     """
 
     accepts = (BearerToken,)
+    why_static = "its hook reads the connection anew for each thing that it does"
     cautions = ("the hook reads the connection anew for each client; none of them renews the signature",)
 
     fully_qualified_namespace: HostName
