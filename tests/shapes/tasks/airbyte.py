@@ -12,17 +12,15 @@ from airflow.providers.airbyte.hooks.airbyte import AirbyteHook
 from airflow.providers.airbyte.operators.airbyte import AirbyteTriggerSyncOperator
 from airflow.providers.airbyte.triggers.airbyte import AirbyteSyncTrigger
 
-from tests.shapes.tasks.asking import attempt, execute, lookups, tell
+from tests.shapes.tasks.asking import again, attempt, execute, lookups, tell
 
 PAUSE = 0.3
 
 
 def outlive() -> list[Any]:
     """Use one hook until its tokens have died three times."""
-    hook, end, found = AirbyteHook("lake"), time.monotonic() + float(os.environ["FOR"]), []
-    while time.monotonic() < end:
-        found.append(attempt(lambda: str(hook.get_job_status(1))))
-        time.sleep(PAUSE)
+    hook, found = AirbyteHook("lake"), []
+    again(lambda: found.append(attempt(lambda: str(hook.get_job_status(1)))))
     return found
 
 

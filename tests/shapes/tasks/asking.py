@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from importlib import import_module
@@ -17,6 +19,8 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow_ephemeral_secrets import EphemeralSecretsBackend
 
 logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, force=True)
+
+PAUSE = 0.3
 
 asked: list[str] = []
 
@@ -55,6 +59,15 @@ def lookups(conn_id: str, what: Callable[[], Any]) -> int:
     before = asked.count(conn_id)
     what()
     return asked.count(conn_id) - before
+
+
+def again(what: Callable[[], Any]) -> None:
+    """Do something over and over, for ``FOR`` seconds after the first time, which loads what it needs."""
+    what()
+    end = time.monotonic() + float(os.environ["FOR"])
+    while time.monotonic() < end:
+        what()
+        time.sleep(PAUSE)
 
 
 def execute(operator: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import time
 from typing import Any
 
 import requests
@@ -15,7 +14,7 @@ from airflow.providers.google.cloud.hooks.secret_manager import GoogleCloudSecre
 from airflow.providers.google.cloud.operators.gcs import GCSListObjectsOperator
 from airflow.providers.google.cloud.triggers.gcs import GCSBlobTrigger
 
-from tests.shapes.tasks.asking import attempt, execute, lookups, tell
+from tests.shapes.tasks.asking import again, attempt, execute, lookups, tell
 from tests.shapes.tasks.names import lead
 
 lead("googleapis.com")
@@ -26,12 +25,14 @@ def outlive() -> list[Any]:
     """Use hooks until their tokens have died three times: over HTTP, over gRPC, and by discovery, with httplib2."""
     storage, secrets = GCSHook(gcp_conn_id="lake"), GoogleCloudSecretManagerHook(gcp_conn_id="lake")
     discovered = CloudSQLHook(api_version="v1", gcp_conn_id="lake")._authorize()
-    end, found = time.monotonic() + float(os.environ["FOR"]), []
-    while time.monotonic() < end:
+    found: list[Any] = []
+
+    def use() -> None:
         found.append(attempt(lambda: storage.list("a-bucket")))
         found.append(attempt(lambda: [secrets.access_secret(secret_id="s").name]))
         found.append(attempt(lambda: [json.loads(discovered.request(os.environ["API"])[1])["name"]]))
-        time.sleep(PAUSE)
+
+    again(use)
     return found
 
 

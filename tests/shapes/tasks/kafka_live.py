@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from airflow.providers.apache.kafka.hooks.client import KafkaAdminClientHook
 from airflow.providers.apache.kafka.hooks.consume import KafkaConsumerHook
 from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
 
-from tests.shapes.tasks.asking import attempt, lookups, tell
-
-PAUSE = 0.2
+from tests.shapes.tasks.asking import again, attempt, lookups, tell
 
 
 def admin(conn_id: str) -> Any:
@@ -37,11 +34,13 @@ def topics(client: Any) -> list[str]:
 
 def outlive(clients: dict[str, Any]) -> dict[str, list[Any]]:
     """Use clients until their tokens have died three times."""
-    end, found = time.monotonic() + float(os.environ["FOR"]), {name: [] for name in clients}
-    while time.monotonic() < end:
+    found: dict[str, list[Any]] = {name: [] for name in clients}
+
+    def use() -> None:
         for name, client in clients.items():
-            found[name].append(attempt(lambda client=client: topics(client)))
-        time.sleep(PAUSE)
+            found[name].append(attempt(partial(topics, client)))
+
+    again(use)
     return found
 
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import time
 from typing import Any
 
 from airflow.providers.databricks.hooks.databricks import DatabricksHook
 from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
 from airflow.providers.elasticsearch.hooks.elasticsearch import ElasticsearchSQLHook
 
-from tests.shapes.tasks.asking import attempt, fired, lookups, tell, uri
-
-PAUSE = 0.3
+from tests.shapes.tasks.asking import again, attempt, fired, lookups, tell, uri
 
 
 def outlive(workspace: Any, engine: Any) -> dict[str, list[Any]]:
     """Use two hooks until their tokens have died three times."""
-    end, found = time.monotonic() + float(os.environ["FOR"]), {"databricks": [], "elasticsearch": []}
-    while time.monotonic() < end:
+    found: dict[str, list[Any]] = {"databricks": [], "elasticsearch": []}
+
+    def use() -> None:
         found["databricks"].append(attempt(lambda: workspace.get_run_state(1).life_cycle_state))
         found["elasticsearch"].append(attempt(lambda: engine.get_records("SELECT 1")))
-        time.sleep(PAUSE)
+
+    again(use)
     return found
 
 

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import time
 from typing import Any
 
 from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
 from airflow.providers.snowflake.hooks.sql_api import SnowflakeSqlApiHook
 from airflow.providers.snowflake.operators.snowflake import SnowflakeSqlApiOperator
 
-from tests.shapes.tasks.asking import attempt, deferred, lookups, tell, uri
+from tests.shapes.tasks.asking import again, attempt, deferred, lookups, tell, uri
 from tests.shapes.tasks.names import lead
 
 lead("snowflakecomputing.com")
 WHO = "SELECT CURRENT_USER()"
-PAUSE = 0.3
 
 
 def outlive(hook: Any, api: Any) -> list[Any]:
     """Use two hooks until their tokens have died three times; each use of the one is a session of its own."""
-    end, found = time.monotonic() + float(os.environ["FOR"]), []
-    while time.monotonic() < end:
+    found: list[Any] = []
+
+    def use() -> None:
         found.append(attempt(lambda: list(hook.get_first(WHO))))
         found.append(attempt(lambda: api.execute_query(WHO, statement_count=1)))
-        time.sleep(PAUSE)
+
+    again(use)
     return found
 
 
