@@ -122,6 +122,21 @@ def session_factory(config: Config, option: Option) -> Iterator[Finding]:
         )
 
 
+def kafka(config: Config, option: Option) -> Iterator[Finding]:
+    """Find a live connection whose callback Airflow's Kafka hook would refuse to call."""
+    from airflow_ephemeral_secrets.shapes.kafka import CALLBACK
+
+    allowed = {name.strip() for name in (option("apache_kafka", "callback_allowlist") or "").split(",")}
+    for recipe in config.connections:
+        if getattr(recipe.shape, "live", None) == "oauth_cb" and CALLBACK not in allowed:
+            yield Finding(
+                "recipes",
+                f"connections.{recipe.pattern} is live by oauth_cb, and callback_allowlist does not name that",
+                "the hook refuses the connection",
+                f"[apache_kafka] callback_allowlist = {CALLBACK}",
+            )
+
+
 def netrc(config: Config) -> Iterator[Finding]:
     """Find entries of a ``.netrc`` that stand in the place of a token, where the hook leaves us no way around."""
     for recipe in config.connections:
