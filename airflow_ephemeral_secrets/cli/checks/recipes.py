@@ -12,6 +12,7 @@ from airflow_ephemeral_secrets.cli.checks.finding import Finding
 from airflow_ephemeral_secrets.cli.checks.settings import YES, Option
 from airflow_ephemeral_secrets.config import Config
 from airflow_ephemeral_secrets.recipe import Book, Recipe
+from airflow_ephemeral_secrets.shapes.live import CALLBACK
 
 SECTIONS = (("connections", "AIRFLOW_CONN_"), ("variables", "AIRFLOW_VAR_"))
 
@@ -124,8 +125,6 @@ def session_factory(config: Config, option: Option) -> Iterator[Finding]:
 
 def kafka(config: Config, option: Option) -> Iterator[Finding]:
     """Find a live connection whose callback Airflow's Kafka hook would refuse to call."""
-    from airflow_ephemeral_secrets.shapes.kafka import CALLBACK
-
     allowed = {name.strip() for name in (option("apache_kafka", "callback_allowlist") or "").split(",")}
     for recipe in config.connections:
         if getattr(recipe.shape, "live", None) == "oauth_cb" and CALLBACK not in allowed:
