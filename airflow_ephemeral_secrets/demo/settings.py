@@ -49,6 +49,8 @@ def base_options(database: str, port: int, dags: Iterable[Path], parallelism: in
             "bundle_refresh_check_interval": "1",
         },
         "scheduler": {"scheduler_heartbeat_sec": "1", "scheduler_idle_sleep_time": "0.2"},
+        # on a busy machine a task that waits five seconds for the API server would be taken for lost
+        "workers": {"execution_api_timeout": "60"},
         "usage_data_collection": {"enabled": "False"},
     }
 

@@ -6,12 +6,12 @@ import time
 from datetime import timedelta
 
 from airflow.providers.http.operators.http import HttpOperator
-from airflow.sdk import BaseHook, dag, get_current_context, task
+from airflow.sdk import BaseHook, dag, task
 
 from airflow_ephemeral_secrets.gateway import GatewayHook, GatewayRetryPolicy
 from airflow_ephemeral_secrets.live.supply import SETTLED
 
-RETRIES = {"retries": 3, "retry_delay": timedelta(hours=1), "retry_policy": GatewayRetryPolicy(timedelta(seconds=1))}
+RETRIES = {"retries": 5, "retry_delay": timedelta(seconds=5), "retry_policy": GatewayRetryPolicy(timedelta(seconds=1))}
 
 
 @dag(schedule="@once", default_args=RETRIES)
@@ -22,8 +22,7 @@ def gateway_retries():
     @task
     def rejected():
         BaseHook.get_connection("rejected")
-        if get_current_context()["ti"].try_number == 1:
-            time.sleep(SETTLED)
+        time.sleep(SETTLED)
         GatewayHook("rejected").run("/")
 
     rejected()
