@@ -68,6 +68,7 @@ def _ours(found: Installation) -> Iterator[Finding]:
     yield from recipes.teams(config, _settings.option)
     yield from recipes.parsing(config)
     yield from recipes.session_factory(config, _settings.option)
+    yield from recipes.kafka(config, _settings.option)
     yield from recipes.netrc(config)
     yield from files.configuration(found.path)
     yield from files.secrets(config, SYSTEM_CLOCK)

@@ -60,7 +60,9 @@ class Conversation:
 
     def hold(self) -> None:
         """Answer requests until one is the last; a connection that breaks off is no news."""
-        with suppress(Gone, OSError):
+        import h11
+
+        with suppress(Gone, OSError, h11.ProtocolError):
             self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             kept = False
             while self._answer_one(kept):

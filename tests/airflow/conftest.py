@@ -181,7 +181,7 @@ def run() -> Iterator[Run]:
         path.write_text(json.dumps(good))
         kwargs = json.dumps({"config_file": path.name})
         passwords = _passwords(real)
-        real.start({"secrets": {"backend": BACKEND, "backend_kwargs": kwargs}, "core": _users(real)})
+        real.start({"secrets": {"backend": BACKEND, "backend_kwargs": kwargs}, "core": _users(real)}, timeout=240)
         _import_decoys(real)
         real.wait(["fail_closed", "granted", "orders_sync", "contexts", "gateway_retries"], timeout=180, parsed=False)
         _await_callback(real)

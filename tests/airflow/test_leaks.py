@@ -59,14 +59,12 @@ class Run(NamedTuple):
 
     :param found: who was found where: by the name of the secret, the places
     :param waited: what was stored while tasks waited in the triggerer
-    :param called: the ``traceparent`` of each call of the gateway's task
     """
 
     airflow: Airflow
     found: dict[str, set[str]]
     minted: dict[str, str]
     waited: list[str]
-    called: list[str]
 
 
 def postman(peer: Peer) -> None:
@@ -78,7 +76,9 @@ def postman(peer: Peer) -> None:
     peer.send(response(json.dumps({"monitor": {"lastRun": run}}).encode()))
 
 
-def config(folder: Path, store: Path, aws: Cloud, token_url: str, apis: Mapping[str, str], database: Database) -> str:
+def config(
+    folder: Path, store: Path, home: Path, aws: Cloud, token_url: str, apis: Mapping[str, str], database: Database
+) -> str:
     (folder / "client-secret").write_text(CLIENT_SECRET)
     (folder / "password").write_text(database.password)
     (folder / "postman-key").write_text(KEY)
@@ -134,7 +134,7 @@ def config(folder: Path, store: Path, aws: Cloud, token_url: str, apis: Mapping[
             },
             "variables": {"API_TOKEN": {"source": "orders", "value": "{token}"}},
             "store": {"host": str(store)},
-            "audit": {"file": "audit.jsonl"},
+            "audit": {"file": str(home / "audit.jsonl")},
         }
     )
 
@@ -168,7 +168,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         stack.callback(_remove, store)
         path = airflow.home / "ephemeral.json"
         apis = {"orders": api.url, "busy": busy.url, "postman": monitors.url}
-        path.write_text(config(folder, store, aws, tokens.url, apis, database))
+        path.write_text(config(folder, store, airflow.home, aws, tokens.url, apis, database))
         kwargs = json.dumps({"config_file": path.name})
         with Sampling(airflow) as sampling:
             airflow.start(
@@ -187,8 +187,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         search = Search({**looked_for, **{f"leak {sink}": secret for sink, secret in leaked.items()}})
         besides = (store, folder, postgresql.folder, airflow.home)
         found = _search(search, airflow, own, listening, sampling, began, besides)
-        called = [request.headers["traceparent"] for request in busy.requests]
-        yield Run(airflow, _by_secret(found), minted, own.waited_with(_fernet_key(airflow)), called)
+        yield Run(airflow, _by_secret(found), minted, own.waited_with(_fernet_key(airflow)))
 
 
 def _remove(store: Path) -> None:
@@ -263,12 +262,14 @@ def test_traces_and_triggers_were_searched(run: Run) -> None:
 
 def test_one_id_joins_the_gateway_and_the_audit(run: Run) -> None:
     """What a gateway logs of a call leads by the audit to the try of the task that made it, and to its lease."""
-    audit = timeline.scan(timeline.files(str(run.airflow.home / "audit.jsonl")), timeline.Wanted())
-    known = Provenance(audit)
-    logged = [json.dumps({"time": time.time(), "status": 200, "traceparent": header}) for header in run.called]
-    calls = [known.match(entry(line, "gateway") or pytest.fail(line)) for line in logged]
-    assert [(one.how, [(made.who.dag_id, made.who.task_id) for made in one.tries]) for one in calls] == [
-        ("correlation", [("clean", "gateway")])
-    ] * 2
-    assert all("busy" in one.tries[0].conn_ids and one.tries[0].lease_ids for one in calls)
+    known = Provenance(timeline.scan(timeline.files(str(run.airflow.home / "audit.jsonl")), timeline.Wanted()))
+    calls = [json.loads(path.read_text()) for path in (run.airflow.home / "collection-traces").rglob("*.json")]
+    logged = [{"time": time.time(), "status": 200, "X-Correlation-Id": call["correlation_id"]} for call in calls]
+    found = [known.match(entry(json.dumps(line), "gateway") or pytest.fail(str(line))) for line in logged]
+    assert [one.how for one in found] == ["correlation"] * 2
+    tries = [one.tries[0] for one in found]
+    assert {(made.who.dag_id, made.who.task_id, *made.conn_ids) for made in tries} == {
+        ("clean", "collection", "orders")
+    }
+    assert all(made.lease_ids for made in tries)
     assert known.malformed == 0

@@ -23,7 +23,7 @@ from tests.live.gateways import Gateway
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(420)]
 
 DAGS = Path(__file__).parent / "life_dags"
-LIFE = 4
+LIFE = 5
 SECONDS = 3.4 * LIFE
 REGION = "eu-west-1"
 PROCESSES = ("task", "trigger")
@@ -181,7 +181,7 @@ def test_mints_name_whom_they_are_for(run: Run, row: str, process: str) -> None:
     assert len(runs) == len(DAG_ROWS)
     for dag_id in DAG_ROWS:
         for caller in callers(mints(run, dag_id, row), process):
-            assert caller["task_id"] == f"{row}_{process}"
+            assert caller["task_id"] in (f"{row}_{process}", f"{row}_trigger")  # which looks once before it is deferred
 
 
 @pytest.mark.parametrize(("dag_id", "row", "process"), WORKERS)

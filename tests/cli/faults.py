@@ -454,6 +454,13 @@ def netrc_in_the_place_of_a_token(setup: Setup) -> None:
     setup.config["connections"]["search"] = {"source": "api", "shape": "opensearch", "host": "search.example.com"}
 
 
+@fault(("recipes", "connections.events is live by oauth_cb, and callback_allowlist does not name that"))
+def callback_that_airflow_does_not_allow(setup: Setup) -> None:
+    servers = "kafka.example.com:9093"
+    events = {"source": "api", "shape": "kafka", "bootstrap_servers": servers, "live": "oauth_cb"}
+    setup.config["connections"]["events"] = events
+
+
 # what only a mint shows
 
 

@@ -180,8 +180,9 @@ def test_answer_is_passed_back_as_it_is(lead: Lead) -> None:
         response(b"half", length=8),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 8, 8\r\n\r\nhalf",
     ],
-    ids=["length", "chunks", "bad chunk"],
+    ids=["length", "chunks", "bad chunk", "length twice"],
 )
 def test_truncated_answer_stays_truncated(lead: Lead, raw: bytes) -> None:
     """An answer that breaks off does not look whole to the client."""

@@ -12,6 +12,7 @@ from airflow_ephemeral_secrets.cli.checks.finding import Finding
 from airflow_ephemeral_secrets.cli.checks.settings import YES, Option
 from airflow_ephemeral_secrets.config import Config
 from airflow_ephemeral_secrets.recipe import Book, Recipe
+from airflow_ephemeral_secrets.shapes.live import CALLBACK
 
 SECTIONS = (("connections", "AIRFLOW_CONN_"), ("variables", "AIRFLOW_VAR_"))
 
@@ -120,6 +121,19 @@ def session_factory(config: Config, option: Option) -> Iterator[Finding]:
             "it may take another identity than the connection's",
             "[aws] session_factory = (empty), or see that it keeps to the connection",
         )
+
+
+def kafka(config: Config, option: Option) -> Iterator[Finding]:
+    """Find a live connection whose callback Airflow's Kafka hook would refuse to call."""
+    allowed = {name.strip() for name in (option("apache_kafka", "callback_allowlist") or "").split(",")}
+    for recipe in config.connections:
+        if getattr(recipe.shape, "live", None) == "oauth_cb" and CALLBACK not in allowed:
+            yield Finding(
+                "recipes",
+                f"connections.{recipe.pattern} is live by oauth_cb, and callback_allowlist does not name that",
+                "the hook refuses the connection",
+                f"[apache_kafka] callback_allowlist = {CALLBACK}",
+            )
 
 
 def netrc(config: Config) -> Iterator[Finding]:
