@@ -24,6 +24,7 @@ from cachetools import LRUCache
 
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError, SourceFailed
+from airflow_ephemeral_secrets.leases.lease import Lease
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT, Answered, Asked
 from airflow_ephemeral_secrets.live.supply import Supply
 from airflow_ephemeral_secrets.recipe import Recipe
@@ -68,9 +69,9 @@ class Identity:
         self._supply = supply
         self._supplies: dict[str, Supply] = {}
 
-    def token(self, resource: str) -> tuple[str, float]:
+    def lease(self, resource: str) -> Lease:
         """
-        Give a living token for an API, and say until when it lives.
+        Give the lease of a living token for an API.
 
         :raises AccessDenied: when the recipe is not for that API
         :raises EphemeralSecretsError: when there is no token
@@ -84,9 +85,7 @@ class Identity:
         known = f"{resource.rstrip('/')}/" if resource.endswith("/") else resource
         if known not in self._supplies:
             self._supplies[known] = self._supply(self._recipe_for(known))
-        lease = self._supplies[known].lease()
-        (token,) = lease.credential.secrets()
-        return token, lease.expires_at
+        return self._supplies[known].lease()
 
     def _recipe_for(self, resource: str) -> Recipe:
         source = self._recipe.source
@@ -130,11 +129,17 @@ class Desk:
         try:
             with self._mutex:
                 identity = self._identities.get(client_id or "")
-            token, until = identity.token(resource) if identity else self._own(resource, client_id)
+            token, until = self._leased(identity.lease(resource)) if identity else self._own(resource, client_id)
         except EphemeralSecretsError as error:
             return _refused(502 if isinstance(error, SourceFailed) else 403, f"airflow-ephemeral-secrets: {error}")
         told = {"access_token": token, "expires_on": str(int(until)), "resource": resource, "token_type": "Bearer"}
         return _answered(200, {**told, **({"client_id": client_id} if client_id else {})})
+
+    def _leased(self, lease: Lease) -> tuple[str, float]:
+        """Tell an end a little before the true one: a client keeps a token to the last second that it is told."""
+        (token,) = lease.credential.secrets()
+        early = lease.issued_wall + lease.mandatory
+        return token, early if early > self._resolver.clock.now().wall else lease.expires_at
 
     def _own(self, resource: str, client_id: str | None) -> tuple[str, float]:
         """Ask this worker's own managed identity, of which nobody is any the nearer who can ask here."""

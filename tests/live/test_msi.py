@@ -72,22 +72,32 @@ def test_sdk_gets_the_lease() -> None:
 
     default = DefaultAzureCredential(managed_identity_client_id=name, workload_identity_tenant_id="a-tenant")
     assert default.get_token(SCOPE).token == asyncio.run(asynchronous()) == "fake-token-1"
-    assert ManagedIdentityCredential(client_id=name).get_token(SCOPE).expires_on == pytest.approx(NOW + 900, abs=2)
+    assert ManagedIdentityCredential(client_id=name).get_token(SCOPE).expires_on == pytest.approx(NOW + 840, abs=2)
 
 
 def test_protocol() -> None:
-    """The answer has the members of App Service, its end as text."""
+    """The answer has the members of App Service, its end as text: a minute before the true one."""
     name = client_id(lookup())
     assert get(resource=ARM, client_id=name) == (
         200,
         {
             "access_token": "fake-token-1",
             "client_id": name,
-            "expires_on": str(int(NOW + 900)),
+            "expires_on": str(int(NOW + 840)),
             "resource": ARM,
             "token_type": "Bearer",
         },
     )
+
+
+def test_end_of_a_token_that_nothing_replaces() -> None:
+    """In the last minute, with a source that gives nothing, the token that still lives is given with its true end."""
+    source, clock = FakeSource(), FakeClock(wall=NOW)
+    name = client_id(lookup(source=source, clock=clock))
+    source.raises.append(SourceFailed("down", code="http_503"))
+    clock.advance(850)
+
+    assert get(resource=ARM, client_id=name)[1]["expires_on"] == str(int(NOW + 900))
 
 
 def test_connection() -> None:
