@@ -38,7 +38,7 @@ def clock() -> FakeClock:
 
 def settings(made: Resolver, masked: list[Masks]) -> dict[str, Any]:
     """Look the connection up: what librdkafka is told."""
-    made._open_route = lambda *given: open_route(*given, masked.append)
+    made._open_route, made._mask = open_route, masked.append
     found = made.connection("api", CALLER)
     assert found
     return dict(json.loads(found.extra or ""))
