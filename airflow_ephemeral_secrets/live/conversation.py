@@ -13,13 +13,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from airflow_ephemeral_secrets.live.body import Body, Gone
-from airflow_ephemeral_secrets.live.endpoint import CHUNK, Answered, Asked, end_to_end, refusal
+from airflow_ephemeral_secrets.live.face import CHUNK, Answered, Asked, Doors, Face, end_to_end, refusal
 from airflow_ephemeral_secrets.shapes.live import CAPABILITY
 
 if TYPE_CHECKING:
     import h11
-
-    from airflow_ephemeral_secrets.live.endpoint import Endpoint, Face
 
 LARGEST_HEAD = 64 * 1024
 HEAD = 10.0
@@ -47,7 +45,7 @@ class Conversation:
     """
 
     def __init__(
-        self, endpoint: Endpoint, client: socket.socket, port: int, idles: Callable[[bool], None] = lambda _: None
+        self, endpoint: Doors, client: socket.socket, port: int, idles: Callable[[bool], None] = lambda _: None
     ) -> None:
         import h11
 

@@ -14,59 +14,20 @@ import os
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK, Clock
 from airflow_ephemeral_secrets.live import proxies
-from airflow_ephemeral_secrets.live.body import Body
+from airflow_ephemeral_secrets.live.face import Face
+from airflow_ephemeral_secrets.live.server import Server
 from airflow_ephemeral_secrets.shapes.live import Route
-
-if TYPE_CHECKING:
-    from airflow_ephemeral_secrets.live.server import Server
 
 MOST_PLACES = 4096
 """More than a triggerer has triggers, so that none of those goes."""
 UNUSED = 24 * 3600.0
 """Seconds after which a place that nobody used is closed; a sensor may poke as seldom as that."""
-CHUNK = 64 * 1024
-
-
-class Asked(NamedTuple):
-    """
-    A request as it came in.
-
-    :param target: path and query, as they stand on the wire
-    :param headers: without those that belong to this hop, and without the capability; for a desk, all of them
-    :param kept: what whoever answers keeps with the connection that it came over
-    """
-
-    method: str
-    target: str
-    headers: list[tuple[str, str]]
-    body: Body
-    kept: dict[object, str]
-
-
-class Answered(NamedTuple):
-    """
-    What goes back.
-
-    :param content: pieces of the body as they come; closed where it can be, however the answer ends
-    """
-
-    status: int
-    headers: list[tuple[str, str]]
-    content: Iterator[bytes]
-
-
-class Face(Protocol):
-    """What answers behind a route."""
-
-    def answer(self, asked: Asked) -> Answered:
-        """Answer one request."""
 
 
 @dataclass
@@ -143,8 +104,6 @@ class Endpoint:
         del self._doors[self._places.pop(door).key]
 
     def _url(self) -> str:
-        from airflow_ephemeral_secrets.live.server import Server
-
         if not self._server:
             proxies.bypass()
             self._server = Server(self)
@@ -181,33 +140,6 @@ class Endpoint:
 
 def _digest(capability: str) -> bytes:
     return sha256(capability.encode()).digest()
-
-
-HOP_BY_HOP = frozenset(
-    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"}
-    | {"transfer-encoding", "upgrade"}
-)
-"""Headers that belong to one hop (RFC 9110 section 7.6.1)."""
-
-
-def end_to_end(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Leave out the headers that belong to one hop, and those that ``Connection`` names."""
-    named = {
-        word.strip().lower() for name, value in headers if name.lower() == "connection" for word in value.split(",")
-    }
-    return [(name, value) for name, value in headers if name.lower() not in HOP_BY_HOP | named]
-
-
-def refusal(status: int, why: str) -> Answered:
-    """Answer in our own name, which a header tells."""
-    body = f"airflow-ephemeral-secrets: {why}\n".encode()
-    headers = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Length", str(len(body))),
-        ("X-Airflow-Ephemeral", "refused"),
-        ("Connection", "close"),
-    ]
-    return Answered(status, headers, iter([body]))
 
 
 ENDPOINT = Endpoint()

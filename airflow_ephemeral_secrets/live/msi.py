@@ -25,7 +25,8 @@ from cachetools import LRUCache
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError, SourceFailed
 from airflow_ephemeral_secrets.leases.lease import Lease
-from airflow_ephemeral_secrets.live.endpoint import ENDPOINT, Answered, Asked
+from airflow_ephemeral_secrets.live.endpoint import ENDPOINT
+from airflow_ephemeral_secrets.live.face import Answered, Asked
 from airflow_ephemeral_secrets.live.supply import Supply
 from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.resolver import Resolver

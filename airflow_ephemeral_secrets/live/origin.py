@@ -9,7 +9,7 @@ from airflow_ephemeral_secrets.credential import AwsCredential, BasicCredential,
 from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError, MintError
 from airflow_ephemeral_secrets.leases.lease import Lease
 from airflow_ephemeral_secrets.live.body import IN_MEMORY, NoSpace, TooLarge
-from airflow_ephemeral_secrets.live.endpoint import Answered, Asked, end_to_end, refusal
+from airflow_ephemeral_secrets.live.face import Answered, Asked, end_to_end, refusal
 from airflow_ephemeral_secrets.live.signing import canonical_target, signature
 from airflow_ephemeral_secrets.live.upstream import Content, Unanswered, connections, send
 from airflow_ephemeral_secrets.masking import basic

@@ -5,7 +5,8 @@ from __future__ import annotations
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.live import kafka
 from airflow_ephemeral_secrets.live.command import command
-from airflow_ephemeral_secrets.live.endpoint import ENDPOINT, Face
+from airflow_ephemeral_secrets.live.endpoint import ENDPOINT
+from airflow_ephemeral_secrets.live.face import Face
 from airflow_ephemeral_secrets.live.origin import BearerOrigin, SigningOrigin
 from airflow_ephemeral_secrets.live.sessions import SESSIONS
 from airflow_ephemeral_secrets.live.sts import StsDesk

@@ -13,12 +13,9 @@ import time
 from collections import OrderedDict
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 from airflow_ephemeral_secrets.live.conversation import Conversation, turn_away
-
-if TYPE_CHECKING:
-    from airflow_ephemeral_secrets.live.endpoint import Endpoint
+from airflow_ephemeral_secrets.live.face import Doors
 
 MOST_CONNECTIONS = 256
 BACKLOG = 1024
@@ -38,7 +35,7 @@ class Server:
     :param most: clients at a time
     """
 
-    def __init__(self, endpoint: Endpoint, most: int = MOST_CONNECTIONS) -> None:
+    def __init__(self, endpoint: Doors, most: int = MOST_CONNECTIONS) -> None:
         self._endpoint = endpoint
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         self.port = int(self._listener.getsockname()[1])

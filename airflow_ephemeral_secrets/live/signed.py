@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from airflow_ephemeral_secrets.live.endpoint import Asked
+from airflow_ephemeral_secrets.live.face import Asked
 from airflow_ephemeral_secrets.sources.silence import silence
 
 SKEW = 300.0

@@ -18,7 +18,7 @@ from airflow_ephemeral_secrets.credential import AwsCredential
 from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError, MintError, SourceFailed
 from airflow_ephemeral_secrets.leases.lease import Lease
 from airflow_ephemeral_secrets.live.body import TooLarge
-from airflow_ephemeral_secrets.live.endpoint import Answered, Asked
+from airflow_ephemeral_secrets.live.face import Answered, Asked
 from airflow_ephemeral_secrets.live.origin import SigningOrigin, Supplying
 from airflow_ephemeral_secrets.live.signed import NotSigned, verify
 from airflow_ephemeral_secrets.shapes.live import STS_LOGIN

@@ -14,7 +14,7 @@ from airflow_ephemeral_secrets.credential import BearerToken
 from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError, MintError
 from airflow_ephemeral_secrets.leases.lease import Lease
 from airflow_ephemeral_secrets.live.body import TooLarge
-from airflow_ephemeral_secrets.live.endpoint import Answered, Asked
+from airflow_ephemeral_secrets.live.face import Answered, Asked
 from airflow_ephemeral_secrets.live.origin import Supplying
 from airflow_ephemeral_secrets.shapes.live import TokenFace
 

@@ -12,7 +12,8 @@ from contextlib import closing, suppress
 
 import pytest
 
-from airflow_ephemeral_secrets.live.endpoint import UNUSED, Answered, Asked, Endpoint
+from airflow_ephemeral_secrets.live.endpoint import UNUSED, Endpoint
+from airflow_ephemeral_secrets.live.face import Answered, Asked
 from airflow_ephemeral_secrets.shapes.live import CAPABILITY, Route
 from airflow_ephemeral_secrets.testing import FakeClock
 

@@ -17,7 +17,8 @@ import pytest
 
 from airflow_ephemeral_secrets.demo.environment import allowed
 from airflow_ephemeral_secrets.live import conversation, server
-from airflow_ephemeral_secrets.live.endpoint import Answered, Asked, Endpoint
+from airflow_ephemeral_secrets.live.endpoint import Endpoint
+from airflow_ephemeral_secrets.live.face import Answered, Asked
 from airflow_ephemeral_secrets.live.server import Server
 from airflow_ephemeral_secrets.shapes.live import CAPABILITY, Route
 from tests.live.test_endpoint import Echo, port, say
@@ -267,7 +268,8 @@ LEFT_BEHIND = {
 }
 SCRIPT = """
 import multiprocessing, os, socket, subprocess, sys, time
-from airflow_ephemeral_secrets.live.endpoint import ENDPOINT, Answered
+from airflow_ephemeral_secrets.live.endpoint import ENDPOINT
+from airflow_ephemeral_secrets.live.face import Answered
 
 class Face:
     def answer(self, asked):
