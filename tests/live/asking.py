@@ -78,7 +78,7 @@ class Asking:
             network=network or Network(),
         )
         leases = LeaseCache(clock, Random(7), lambda: None)
-        lines = Audit(clock, lambda: [AuditFile(str(audit), clock)] if audit else [])
+        lines = Audit(clock, lambda: [AuditFile(str(audit))] if audit else [])
         policy = Policy(parse_mint=True)
         self.resolver = Resolver(config, policy, leases, lines, clock, open_route, self.masked.append)
         self._caller = caller
