@@ -18,6 +18,7 @@ from airflow_ephemeral_secrets.errors import ConfigError
 
 LARGEST = 1024 * 1024
 DEEPEST = 32
+TOO_DEEP = f"is nested deeper than {DEEPEST} levels"
 
 _PLAIN: dict[str, bool | None] = {"": None, "~": None, **dict.fromkeys(("null", "Null", "NULL"))}
 _PLAIN.update(dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False))
@@ -95,7 +96,7 @@ def _json(text: str) -> Any:
     except ValueError:
         raise Unreadable("holds a number of too many digits") from None
     except RecursionError:
-        raise Unreadable(f"is nested deeper than {DEEPEST} levels") from None
+        raise Unreadable(TOO_DEEP) from None
 
 
 def bound(value: Any, depth: int = 0) -> None:
@@ -106,7 +107,7 @@ def bound(value: Any, depth: int = 0) -> None:
     """
     if isinstance(value, (dict, list)):
         if depth == DEEPEST:
-            raise Unreadable(f"is nested deeper than {DEEPEST} levels")
+            raise Unreadable(TOO_DEEP)
         for item in (*value, *value.values()) if isinstance(value, dict) else value:
             bound(item, depth + 1)
     elif isinstance(value, str) and _SURROGATE.search(value):
@@ -122,6 +123,8 @@ def _yaml(text: str) -> Any:
     try:
         return _build(yaml.parse(text, Loader=loader))
     except yaml.YAMLError as error:
+        if "nesting depth" in str(getattr(error, "problem", None)):  # libyaml's own bound, which it meets first
+            raise Unreadable(TOO_DEEP) from None
         raise Unreadable(f"is not YAML{_place(error)}") from None
 
 
@@ -149,7 +152,7 @@ def _build(events: Any) -> Any:
             open_nodes[-1].add(node.value, event)
             open_nodes.append(node)
             if len(open_nodes) > DEEPEST + 1:
-                raise Unreadable(f"is nested deeper than {DEEPEST} levels")
+                raise Unreadable(TOO_DEEP)
         elif isinstance(event, yaml.CollectionEndEvent):
             open_nodes.pop()
     if len(root) != 1:

@@ -206,6 +206,7 @@ def test_directory_is_gone(tmp_path: Path) -> None:
 
 def test_place(monkeypatch: pytest.MonkeyPatch, ram: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Schedules lie in a private directory beside the leases; where none is safe, a process has a pace of its own."""
+    monkeypatch.setattr(pace, "resolvers", tuple)
     monkeypatch.setattr(pace, "places", lambda *_: (str(ram / "leases"),))
     pace._directory.cache_clear()
     Pace("10/s", shared_schedule("api")).wait(0)
