@@ -15,6 +15,7 @@ settings.register_profile("tests", deadline=None, database=None)
 settings.load_profile("tests")
 
 pytest_plugins = ("tests.peers.fixtures",)
+pytest.register_assert_rewrite("tests.shapes.conformance")
 
 _HOME = tempfile.mkdtemp(prefix="airflow-ephemeral-tests-")
 for _name in [name for name in os.environ if name.startswith(("AWS_", "AIRFLOW", "_AIRFLOW"))]:
