@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
-
 from airflow_ephemeral_secrets.credential import BearerToken
 from airflow_ephemeral_secrets.errors import AccessDenied
-from airflow_ephemeral_secrets.live.origin import Supplying
-from airflow_ephemeral_secrets.shapes.live import Route
-
-_routes: dict[object, Route] = {}
-_supplies: dict[str, Supplying] = {}
-
-
-def open_callback(key: object, supply: Supplying) -> Route:
-    """
-    Let :func:`token` give the tokens of a supply to whoever has its capability.
-
-    :param key: whoever asks for the same thing again gets the same route, and so the same connection
-    """
-    route = _routes.setdefault(key, Route("", secrets.token_urlsafe(32)))
-    _supplies.setdefault(route.capability, supply)
-    return route
+from airflow_ephemeral_secrets.live.sessions import SESSIONS
 
 
 def token(config: str) -> tuple[str, float]:
@@ -33,7 +16,7 @@ def token(config: str) -> tuple[str, float]:
     :param config: ``sasl.oauthbearer.config`` of the connection, ``lease=`` and a capability of this process
     :raises EphemeralSecretsError: when there is none
     """
-    supply = _supplies.get(config.removeprefix("lease="))
+    supply = SESSIONS.supply(config.removeprefix("lease="))
     if supply is None:
         raise AccessDenied("the connection is of another process", code="not_live_here", hint="asking for it here")
     lease = supply.lease()

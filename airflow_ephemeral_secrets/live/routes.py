@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from airflow_ephemeral_secrets.caller import Caller
-from airflow_ephemeral_secrets.live import kafka
 from airflow_ephemeral_secrets.live.command import command
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT
 from airflow_ephemeral_secrets.live.face import Face
@@ -48,9 +47,7 @@ def open_route(
         return _identity(resolver, recipe, name, caller, face)
     key = (resolver, name, recipe.lease_key(caller, recipe.facts(caller)))
     supply = Supply(resolver, recipe, name, caller)
-    if isinstance(face, CallbackFace):
-        return kafka.open_callback(key, supply)
-    if isinstance(face, StsFace) and sessions:
+    if isinstance(face, CallbackFace) or (isinstance(face, StsFace) and sessions):
         return SESSIONS.route(key, lambda: supply)
     if isinstance(face, (TokenFace, StsFace)):
         return ENDPOINT.desk(key, lambda capability: _desk(face, capability, supply, resolver))

@@ -13,6 +13,7 @@ from airflow_ephemeral_secrets.errors import AccessDenied
 from airflow_ephemeral_secrets.live import kafka
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT
 from airflow_ephemeral_secrets.live.routes import open_route
+from airflow_ephemeral_secrets.live.sessions import SESSIONS
 from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.resolver import Resolver
 from airflow_ephemeral_secrets.shapes.kafka import Kafka
@@ -24,6 +25,7 @@ from tests.resolving import CALLER, resolver
 def _closed() -> Iterator[None]:
     yield
     ENDPOINT.close()
+    SESSIONS.close()
 
 
 @pytest.fixture
