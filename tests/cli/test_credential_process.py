@@ -15,7 +15,7 @@ import botocore.session
 import pytest
 from botocore.exceptions import CredentialRetrievalError
 
-from airflow_ephemeral_secrets.caller import Caller
+from airflow_ephemeral_secrets.caller import TOLD, Caller
 from airflow_ephemeral_secrets.cli import main, setting
 from tests.peers.rogue import Rogue, reply
 from tests.peers.sts import KEYS, granted
@@ -141,10 +141,15 @@ def test_refused(file: Path, capsys: pytest.CaptureFixture[str], arguments: list
 
 def test_caller_is_the_task_that_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that a task starts finds that task in its environment; options win, and any other is a script."""
-    args = argparse.Namespace(dag_id=None, task_id=None, run_id=None, team=None)
+    args = argparse.Namespace(**dict.fromkeys(TOLD))
     assert setting.caller(args) == Caller()
-    for name, value in {"DAG_ID": "d", "TASK_ID": "t", "DAG_RUN_ID": "r", "TRY_NUMBER": "2", "MAP_INDEX": "x"}.items():
+    for name, value in {
+        **{"DAG_ID": "d", "TASK_ID": "t", "DAG_RUN_ID": "manual__r", "TRY_NUMBER": "2", "MAP_INDEX": "x"},
+        "DAG_OWNER": "o",
+    }.items():
         monkeypatch.setenv(f"AIRFLOW_CTX_{name}", value)
-    assert setting.caller(args) == Caller(process="task", dag_id="d", task_id="t", run_id="r", try_number=2)
+    assert setting.caller(args) == Caller(
+        process="task", dag_id="d", task_id="t", run_id="manual__r", try_number=2, run_type="manual", owner="o"
+    )
     args.team = "lake"
     assert setting.caller(args) == Caller(process="task", team="lake")

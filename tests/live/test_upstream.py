@@ -371,12 +371,12 @@ def test_each_lease_has_its_lines(source: FakeSource, clock: FakeClock, tmp_path
     lines = [json.loads(line) for line in file.read_text().splitlines()]
 
     assert [(line["event"], line.get("from")) for line in lines] == [
-        ("mint", None),
+        ("mint", "minted"),
         ("lookup", "minted"),
         ("lookup", "memory"),
-        ("mint", None),
+        ("mint", "minted"),
         ("lookup", "minted"),
-        ("mint", None),
+        ("mint", "minted"),
         ("lookup", "minted"),
     ]
     assert {line["caller"]["dag_id"] for line in lines} == {"a_dag"}
