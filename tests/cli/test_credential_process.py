@@ -144,7 +144,11 @@ def test_caller_is_the_task_that_started_it(monkeypatch: pytest.MonkeyPatch) -> 
     args = argparse.Namespace(**dict.fromkeys(TOLD))
     assert setting.caller(args) == Caller()
     for name, value in {
-        **{"DAG_ID": "d", "TASK_ID": "t", "DAG_RUN_ID": "manual__r", "TRY_NUMBER": "2", "MAP_INDEX": "x"},
+        "DAG_ID": "d",
+        "TASK_ID": "t",
+        "DAG_RUN_ID": "manual__r",
+        "TRY_NUMBER": "2",
+        "MAP_INDEX": "x",
         "DAG_OWNER": "o",
     }.items():
         monkeypatch.setenv(f"AIRFLOW_CTX_{name}", value)

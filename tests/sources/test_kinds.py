@@ -14,8 +14,8 @@ from airflow_ephemeral_secrets.sources.kinds import REFERENCES, SOURCES, load
 from tests.sources.conformance import ReferenceConformance, SourceConformance
 
 HEAVY = ("azure", "boto3", "botocore", "google.auth", "jwt", "moto", "msal", "requests", "urllib3")
-NAMED = (".aws_session", ".demo.dags.", ".gateway.")
-"""What only a Dag or a deployer's setting names, and is built on classes of providers."""
+NAMED = (".aws_session", ".demo.dags.", ".gateway.", ".ui.app", ".ui.permitted")
+"""What only a Dag, a setting or the API server names, and is built on classes of Airflow and its providers."""
 IMPORT_ALL = f"""
 import importlib, pkgutil, sys
 import airflow_ephemeral_secrets as package
