@@ -60,7 +60,12 @@ def clean():
         trace=f"file://{os.environ['AIRFLOW_HOME']}/collection-traces",
     )
     PostmanMonitorOperator(
-        task_id="monitor", monitor_id="m-1", postman_conn_id="postman", poll_interval=timedelta(seconds=1)
+        task_id="monitor",
+        monitor_id="m-1",
+        postman_conn_id="postman",
+        poll_interval=timedelta(seconds=1),
+        retries=5,  # as for those that defer: Airflow may take a task for lost whose trigger fires soon
+        retry_delay=timedelta(seconds=1),
     )
 
     @task
