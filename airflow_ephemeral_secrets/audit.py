@@ -75,6 +75,8 @@ class Audit:
             self._granted(event, event.held, start)
 
     def _granted(self, event: AuditEvent, held: Held, start: Instant) -> None:
+        if not (self._telemetry.counts or self._heard(logging.DEBUG)):
+            return
         lease, now, tags = held.lease, self._clock.now(), event.tags
         stale = {"stale": True} if held.origin != "minted" and lease.freshness(now) == "mandatory" else {}
         self._telemetry.count(f"lookup.{held.origin}", tags)
@@ -129,8 +131,11 @@ class Audit:
     ) -> None:
         took = round((now.boot - start.boot) * 1000, 3)
         self._telemetry.time(f"{kind}.duration", took, event.tags)
-        if self._sinks() or log.isEnabledFor(level):
+        if self._heard(level):
             self._line(event.line(kind, now.wall, took) | tell(), level)
+
+    def _heard(self, level: int) -> bool:
+        return bool(self._sinks()) or log.isEnabledFor(level)
 
     def _line(self, facts: dict[str, Any], level: int) -> None:
         lost = self._lost

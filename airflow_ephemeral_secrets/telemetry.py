@@ -37,6 +37,10 @@ Note = Callable[[str, str], None]
 class Telemetry(Protocol):
     """Who counts, and who traces."""
 
+    @property
+    def counts(self) -> bool:
+        """Whether anybody counts; where nobody does, nothing need be told but spans."""
+
     def count(self, name: str, tags: Tags) -> None:
         """
         Count one.
@@ -64,6 +68,8 @@ class Telemetry(Protocol):
 
 class Silent:
     """Nobody counts, and nobody traces."""
+
+    counts = False
 
     def count(self, name: str, tags: Tags) -> None:
         """Count nothing."""

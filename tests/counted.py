@@ -12,8 +12,10 @@ from airflow_ephemeral_secrets.telemetry import COUNTERS, GAUGES, TIMERS, Note, 
 class Counted:
     """Count by name; any name that is not documented fails."""
 
+    counts = True
+
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
+        self.counted: Counter[str] = Counter()
         self.times: dict[str, float] = {}
         self.gauges: dict[str, float] = {}
         self.tags: dict[str, Tags] = {}
@@ -21,7 +23,7 @@ class Counted:
 
     def count(self, name: str, tags: Tags) -> None:
         assert name in COUNTERS
-        self.counts[name] += 1
+        self.counted[name] += 1
         self.tags[name] = tags
 
     def time(self, name: str, milliseconds: float, tags: Tags) -> None:

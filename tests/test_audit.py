@@ -221,7 +221,7 @@ def test_full_disk_costs_lines_which_are_counted(tmp_path: Path, caplog: pytest.
     assert "its lines are lost" in told[0]
     assert "3 were lost" in told[1]
     assert json.loads(file.read_bytes().splitlines()[-1])["lines_lost"] == 3
-    assert counted.counts["audit.lost"] == 3
+    assert counted.counted["audit.lost"] == 3
 
 
 def test_torn_line_spoils_no_other(tmp_path: Path) -> None:
@@ -306,4 +306,4 @@ def test_stale_lease_is_told(tmp_path: Path) -> None:
     source.raises.append(SourceFailed("no"))
     asked.connection("api", CALLER)
     assert (lines(file)[-1]["outcome"], lines(file)[-1]["stale"]) == ("grant", True)
-    assert counted.counts["lookup.stale"] == 1
+    assert counted.counted["lookup.stale"] == 1

@@ -67,9 +67,13 @@ PARTITIONS = {
 }
 
 
+_AMBIENT = tuple(map(os.fsencode, AMBIENT))
+"""In bytes, as each lookup asks for them: ``os.environ`` would encode each name anew."""
+
+
 def ambient() -> Mapping[str, str]:
     """List the variables that decide which identity this worker has, as they stand."""
-    return {name: value for name in AMBIENT if (value := os.environ.get(name))}
+    return {os.fsdecode(name): os.fsdecode(value) for name in _AMBIENT if (value := os.environb.get(name))}
 
 
 def partition(region: str) -> str:
