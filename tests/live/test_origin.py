@@ -20,22 +20,6 @@ from tests.live.asking import REGION, Asking, Keys
 from tests.live.gateways import Gateway, Signatures, Tokens
 
 
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    ENDPOINT.close()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def source() -> FakeSource:
-    return FakeSource()
-
-
 @pytest.fixture
 def tokens(source: FakeSource) -> Tokens:
     """Only the newest token is good."""

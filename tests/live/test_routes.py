@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,29 +12,11 @@ from airflow_ephemeral_secrets.errors import AccessDenied
 from airflow_ephemeral_secrets.live import kafka
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT
 from airflow_ephemeral_secrets.live.routes import open_route
-from airflow_ephemeral_secrets.live.sessions import SESSIONS
 from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.resolver import Resolver
 from airflow_ephemeral_secrets.shapes.kafka import Kafka
 from airflow_ephemeral_secrets.testing import FakeClock, FakeSource
 from tests.resolving import CALLER, resolver
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    ENDPOINT.close()
-    SESSIONS.close()
-
-
-@pytest.fixture
-def source() -> FakeSource:
-    return FakeSource()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 def settings(made: Resolver, masked: list[Masks]) -> dict[str, Any]:

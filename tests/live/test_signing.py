@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from hashlib import sha256
 from http.client import HTTPConnection
 from pathlib import Path
@@ -12,7 +11,6 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from airflow_ephemeral_secrets.live.endpoint import ENDPOINT
 from airflow_ephemeral_secrets.live.routes import open_route
 from airflow_ephemeral_secrets.shapes.http_sigv4 import HttpSigV4
 from airflow_ephemeral_secrets.shapes.live import CAPABILITY
@@ -24,12 +22,6 @@ from tests.resolving import CALLER, resolver
 REGION = "eu-west-1"
 SUITE = json.loads((Path(__file__).parent / "sigv4_cases.json").read_text())
 CASES = pytest.mark.parametrize("case", SUITE["cases"], ids=lambda case: case["name"])
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    ENDPOINT.close()
 
 
 def joined(headers: list[list[str]]) -> dict[str, str]:

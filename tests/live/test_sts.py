@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from typing import Any
@@ -20,7 +19,6 @@ from botocore.exceptions import ClientError
 
 from airflow_ephemeral_secrets.credential import AwsCredential
 from airflow_ephemeral_secrets.errors import AccessDenied, MintError, SourceFailed, SourceRefused, SourceUnavailable
-from airflow_ephemeral_secrets.live.endpoint import ENDPOINT
 from airflow_ephemeral_secrets.live.routes import open_route
 from airflow_ephemeral_secrets.masking import Masks
 from airflow_ephemeral_secrets.resolver import Resolver
@@ -50,17 +48,6 @@ class Lasting(Keys, frozen=True, kw_only=True, tag="lasting"):
 
     def mint(self, minting: Minting) -> AwsCredential:
         return msgspec.structs.replace(super().mint(minting), session_token=None, expires_at=None)
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    ENDPOINT.close()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture

@@ -42,11 +42,6 @@ class Asking:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def source() -> FakeSource:
     return FakeSource(lives=3_600)
 

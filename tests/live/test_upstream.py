@@ -6,7 +6,7 @@ import gzip
 import http.client
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import repeat
 from pathlib import Path
 
@@ -27,22 +27,6 @@ from tests.peers import tls
 from tests.peers.rogue import Peer, Rogue, Script, close, deaf, flood, hang, reply, response, say
 
 PATIENCE = 10.0
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    ENDPOINT.close()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def source() -> FakeSource:
-    return FakeSource()
 
 
 Lead = Callable[[str], Asking]
