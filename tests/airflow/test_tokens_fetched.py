@@ -2,7 +2,7 @@
 Stock hooks that fetch their tokens themselves work through several of their lifetimes, with one lookup each.
 
 In a real Airflow, in tasks and in the triggerer: those of Azure ask the managed identity that is this process, clients
-of Kubernetes start a command.
+of Kubernetes start a command, and Airbyte's asks the token endpoint that is this process.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DAGS = Path(__file__).parent / "fetch_dags"
 LIVES = 8
 SECONDS = 3.2 * LIVES
 STORAGE = "https://storage.azure.com"
-PLACES = [f"{kind}_{process}" for kind in ("azure", "kubernetes") for process in ("task", "trigger")]
+PLACES = [f"{kind}_{process}" for kind in ("azure", "kubernetes", "airbyte") for process in ("task", "trigger")]
 
 
 class Visits:
@@ -72,6 +72,14 @@ class Visits:
         status = {"kind": "Status", "status": "Failure", "code": 401}
         peer.send(answer({**pod, "status": {"phase": phase}}) if lives else answer(status, 401))
 
+    def airbyte(self, peer: Peer) -> None:
+        """Be Airbyte: job 1, which a trigger waits for, succeeds in the end."""
+        request = peer.read()
+        lives, late = self.note("airbyte_task" if request.target.endswith("/2") else "airbyte_trigger", request)
+        job = {"jobId": 1, "jobType": "sync", "startTime": "2026-01-01T00:00:00Z", "connectionId": "c"}
+        told = {**job, "status": "succeeded" if late else "running"}
+        peer.send(answer(told) if lives else answer({"message": "Unauthorized"}, 401))
+
 
 class Run(NamedTuple):
     """What became of it all."""
@@ -88,6 +96,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         internet = stack.enter_context(Internet(visits.azure, ca_file=tmp_path_factory.mktemp("ca") / "ca.pem"))
         tokens = stack.enter_context(Rogue(issuer(LIVES)))
         cluster = stack.enter_context(Rogue(visits.kubernetes))
+        airbyte = stack.enter_context(Rogue(visits.airbyte))
         environment = {"LIFE": str(SECONDS), **internet.environment, "NO_PROXY": "127.0.0.1,localhost"}
         airflow = stack.enter_context(Airflow([DAGS], environment=environment, triggerer=True, parallelism=8))
         audit, config = airflow.home / "audit.jsonl", airflow.home / "ephemeral.json"
@@ -116,6 +125,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                             **live,
                             "shape": "kubernetes",
                             "server": cluster.url,
+                            "allow": {"dags": ["fetching"]},
+                        },
+                        "bytes": {
+                            "source": "tokens",
+                            "shape": "airbyte",
+                            "host": f"{airbyte.url}/v1/",
                             "allow": {"dags": ["fetching"]},
                         },
                     },

@@ -1,4 +1,4 @@
-"""Work with Azure and Kubernetes that outlives its tokens several times, in tasks and in the triggerer."""
+"""Work with Azure, Kubernetes and Airbyte that outlives its tokens several times, in tasks and in the triggerer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import os
 import time
 from collections.abc import Callable
 
+from airflow.providers.airbyte.hooks.airbyte import AirbyteHook
+from airflow.providers.airbyte.operators.airbyte import AirbyteTriggerSyncOperator
+from airflow.providers.airbyte.triggers.airbyte import AirbyteSyncTrigger
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
@@ -27,6 +30,14 @@ class Waiting(KubernetesPodOperator):
         return event["status"]
 
 
+class Syncing(AirbyteTriggerSyncOperator):
+    """The stock operator from where its job has been started; its trigger asks more often than once a minute."""
+
+    def execute(self, context):
+        trigger = AirbyteSyncTrigger(job_id=1, conn_id="bytes", end_time=time.time() + 600, poll_interval=0.3)
+        self.defer(trigger=trigger, method_name="execute_complete")
+
+
 def again_and_again(do: Callable[[], object]) -> None:
     ends = time.monotonic() + SECONDS
     while time.monotonic() < ends:
@@ -46,8 +57,14 @@ def fetching() -> None:
         hook = KubernetesHook("cluster")
         again_and_again(lambda: hook.get_pod("task", "work"))
 
+    @task
+    def airbyte_task():
+        hook = AirbyteHook("bytes")
+        again_and_again(lambda: hook.get_job_status(2))
+
     azure_task()
     kubernetes_task()
+    airbyte_task()
     WasbBlobSensor(
         task_id="azure_trigger",
         wasb_conn_id="blobs",
@@ -63,6 +80,7 @@ def fetching() -> None:
         startup_check_interval_seconds=1,
         poll_interval=1,
     )
+    Syncing(task_id="airbyte_trigger", connection_id="00000000-0000-0000-0000-000000000001")
 
 
 fetching()
