@@ -52,9 +52,12 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("audit", ["file: the configuration names none; give --file FILE"])
     wanted = Wanted(**{name: getattr(args, name) for name in (*FACTS, "since")})
     try:
+        paths = timeline.files(path)
+        if not paths:
+            print(f"there is no audit file at {path}", file=sys.stderr)
         if args.gateway_log:
-            return calls.show(args.gateway_log, timeline.files(path), wanted, as_json=args.json)
-        found = timeline.read(timeline.files(path), wanted)
+            return calls.show(args.gateway_log, paths, wanted, as_json=args.json)
+        found = timeline.read(paths, wanted)
     except OSError as error:
         raise ConfigError(
             "audit", [f"file: {error.filename or path}: {os.strerror(error.errno or 0).lower()}"]

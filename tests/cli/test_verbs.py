@@ -299,6 +299,14 @@ def test_audit_as_json(capsys: pytest.CaptureFixture[str], audited: Path) -> Non
     assert (code, out.splitlines()) == (0, list(reversed(LINES.splitlines())))
 
 
+def test_audit_says_where_no_file_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A place that holds no audit file is no empty audit: it is named."""
+    code, _, err = run(capsys, "audit", "--file", str(tmp_path / "missing.jsonl"))
+
+    assert code == 1
+    assert f"no audit file at {tmp_path / 'missing.jsonl'}" in err
+
+
 def test_audit_finds_nothing(capsys: pytest.CaptureFixture[str], audited: Path) -> None:
     """Where no line is wanted the exit code is 1; what cannot be read as one is counted on stderr."""
     audited.write_text(LINES + "{\n")
