@@ -14,7 +14,7 @@ from benchmarks.figure import measure, render
 
 USUAL = (
     *("lookup", "startup", "reading", "storm", "hour", "rotation", "kills", "forks", "tokens", "shapes", "live"),
-    "audit",
+    *("audit", "doctor"),
 )
 NAMES = (*USUAL, "dag", "gateway")
 
