@@ -63,15 +63,19 @@ async def aask(conn_id: str, method: str, where: str, largest: int) -> bytes:
     import aiohttp
     from airflow.providers.http.hooks.http import HttpAsyncHook
 
-    options = {"check_response": False, "timeout": aiohttp.ClientTimeout(total=PATIENCE)}
+    options = {"timeout": aiohttp.ClientTimeout(total=PATIENCE)}
     content = bytearray()
-    async with HttpAsyncHook(method=method, http_conn_id=conn_id, retry_limit=1).session() as http:
-        response = await http.run(where, extra_options=options)
-        async for piece in response.content.iter_chunked(CHUNK):
-            content += piece
-            if len(content) > largest:
-                break
-    return _checked(method, where, response.status, response.headers, bytes(content), largest)
+    answered: Any
+    try:
+        async with HttpAsyncHook(method=method, http_conn_id=conn_id, retry_limit=1).session() as http:
+            answered = await http.run(where, extra_options=options)
+            async for piece in answered.content.iter_chunked(CHUNK):
+                content += piece
+                if len(content) > largest:
+                    break
+    except aiohttp.ClientResponseError as error:  # the answer was none of success
+        answered = error
+    return _checked(method, where, answered.status, answered.headers or {}, bytes(content), largest)
 
 
 def decoded(content: bytes, *names: str) -> dict[str, Any]:
