@@ -7,9 +7,18 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
-from airflow_ephemeral_secrets.audit_line import AuditEvent, encoded, here, moment, of_credential, of_error, of_lease
+from airflow_ephemeral_secrets.audit_line import (
+    AuditEvent,
+    encoded,
+    headed,
+    moment,
+    of_credential,
+    of_error,
+    of_invalidation,
+    of_lease,
+)
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import Clock, Instant
 from airflow_ephemeral_secrets.credential import Credential
@@ -20,6 +29,7 @@ from airflow_ephemeral_secrets.recipe import Recipe
 from airflow_ephemeral_secrets.telemetry import SILENT, SPAN, Telemetry
 
 log = logging.getLogger("airflow_ephemeral_secrets.audit")
+REMEMBERED = 64
 
 
 class Sink(Protocol):
@@ -57,6 +67,7 @@ class Audit:
         self._opened: Sequence[Sink] | None = None
         self._mutex = threading.Lock()
         self._lost = 0
+        self._grants: dict[object, bytes] = {}
 
     @contextmanager
     def request(self, caller: Caller, name: str, recipe: Recipe) -> Iterator[AuditEvent]:
@@ -69,7 +80,9 @@ class Audit:
             denied = isinstance(error, AccessDenied)
             told = {"outcome": "deny" if denied else "fail", **of_error(error)}
             self._telemetry.count("lookup.denied" if denied else "lookup.failed", event.tags)
-            self._write("lookup", event, start, self._clock.now(), lambda: told, logging.INFO)
+            self._write(
+                "lookup", event, start, self._clock.now(), lambda: encoded(event.facts("lookup") | told), logging.INFO
+            )
             raise
         if event.held:
             self._granted(event, event.held, start)
@@ -78,19 +91,23 @@ class Audit:
         if not (self._telemetry.counts or self._heard(logging.DEBUG)):
             return
         lease, now, tags = held.lease, self._clock.now(), event.tags
-        stale = {"stale": True} if held.origin != "minted" and lease.freshness(now) == "mandatory" else {}
+        stale = held.origin != "minted" and lease.freshness(now) == "mandatory"
         self._telemetry.count(f"lookup.{held.origin}", tags)
         self._telemetry.gauge("lease.seconds_to_expiry", lease.life - lease.age(now), tags)
         if stale:
             self._telemetry.count("lookup.stale", tags)
-        self._write(
-            "lookup",
-            event,
-            start,
-            now,
-            lambda: {"outcome": "grant", "from": held.origin} | of_lease(lease) | event.stamp() | stale,
-            logging.DEBUG,
-        )
+        self._write("lookup", event, start, now, lambda: self._grant(event, held, stale=stale), logging.DEBUG)
+
+    def _grant(self, event: AuditEvent, held: Held, *, stale: bool) -> bytes:
+        """Write the facts of a granted lookup, once for all that differ in nothing but their time."""
+        recipe, lease = event.recipe, held.lease
+        key = (event.caller, event.name, recipe.pattern, recipe.source_name, lease.lease_id, held.origin, stale)
+        if key not in self._grants:
+            if len(self._grants) >= REMEMBERED:
+                self._grants.clear()
+            told = {"outcome": "grant", "from": held.origin, **({"stale": True} if stale else {})}
+            self._grants[key] = encoded(event.facts("lookup") | told | of_lease(lease) | event.stamp())
+        return self._grants[key]
 
     @contextmanager
     def mint(self, event: AuditEvent, start: Instant) -> Iterator[list[Credential]]:
@@ -104,7 +121,9 @@ class Audit:
                 told = {"outcome": "fail", **of_error(error), **event.stamp()}
                 note("code", told["code"])
                 self._telemetry.count(f"mint.{_class(error)}", tags)
-                self._write("mint", event, start, self._clock.now(), lambda: told, logging.INFO)
+                self._write(
+                    "mint", event, start, self._clock.now(), lambda: encoded(event.facts("mint") | told), logging.INFO
+                )
                 raise
             told = {"outcome": "grant", "from": "minted", "issued_at": moment(start.wall), "lease_id": lease_id(got[0])}
             note("lease_id", told["lease_id"] or "")
@@ -112,13 +131,14 @@ class Audit:
             if got[0].expires_at is not None:
                 told["expires_at"] = moment(got[0].expires_at)
             told |= of_credential(got[0]) | event.stamp()
-            self._write("mint", event, start, self._clock.now(), lambda: told, logging.INFO)
+            self._write(
+                "mint", event, start, self._clock.now(), lambda: encoded(event.facts("mint") | told), logging.INFO
+            )
 
     def invalidated(self, lease_ids: Iterable[str]) -> None:
         """Note what was forgotten before its end."""
         for gone in lease_ids:
-            now = moment(self._clock.now().wall)
-            self._line({"time": now, "event": "invalidation", "lease_id": gone, **here()}, logging.INFO)
+            self._line(self._clock.now(), encoded(of_invalidation(gone)), logging.INFO)
 
     def _write(
         self,
@@ -126,20 +146,20 @@ class Audit:
         event: AuditEvent,
         start: Instant,
         now: Instant,
-        tell: Callable[[], dict[str, Any]],
+        tell: Callable[[], bytes],
         level: int,
     ) -> None:
         took = round((now.boot - start.boot) * 1000, 3)
         self._telemetry.time(f"{kind}.duration", took, event.tags)
         if self._heard(level):
-            self._line(event.line(kind, now.wall, took) | tell(), level)
+            self._line(now, tell(), level, duration_ms=took)
 
     def _heard(self, level: int) -> bool:
         return bool(self._sinks()) or log.isEnabledFor(level)
 
-    def _line(self, facts: dict[str, Any], level: int) -> None:
+    def _line(self, now: Instant, facts: bytes, level: int, **more: float) -> None:
         lost = self._lost
-        line = encoded(facts | {"lines_lost": lost} if lost else facts)
+        line = headed(now.wall, facts, **more, **({"lines_lost": lost} if lost else {}))
         if log.isEnabledFor(level):
             log.log(level, "%s", line.decode())
         refused = [sink for sink in self._sinks() if not self._send(sink, line)]

@@ -18,7 +18,7 @@ from airflow_ephemeral_secrets.leases.cache import Held
 from airflow_ephemeral_secrets.leases.lease import Lease
 from airflow_ephemeral_secrets.recipe import Recipe
 
-LONGEST = 16 * 1024
+LONGEST = 16 * 1024 - 256
 SHOWN = 500
 
 _encode = msgspec.json.Encoder().encode
@@ -45,22 +45,15 @@ class AuditEvent:
         """Note which lease answered."""
         self.held = held
 
-    def line(self, kind: str, wall: float, took: float) -> dict[str, Any]:
-        """
-        Begin a line.
-
-        :param took: milliseconds
-        """
+    def facts(self, kind: str) -> dict[str, Any]:
+        """List what is known before anything is decided."""
         return {
-            "time": moment(wall),
             "event": kind,
             "conn_id": self.name,
             **self.tags,
             "caller": self.caller,
             "correlation_id": self.caller.correlation_id,
-            "duration_ms": took,
             "host": _host(),
-            "pid": os.getpid(),
         }
 
     def stamp(self) -> dict[str, Any]:
@@ -70,9 +63,14 @@ class AuditEvent:
 
 
 def encoded(facts: Mapping[str, Any]) -> bytes:
-    """Write a line of at most 16 KiB: where it would be longer, each text in it is cut, such as a made-up conn_id."""
+    """Write a line, of at most 16 KiB: where it would be longer, each text in it is cut, such as a made-up conn_id."""
     line = _encode(facts)
     return line if len(line) <= LONGEST else _encode(_shortened(msgspec.to_builtins(facts)))
+
+
+def headed(wall: float, line: bytes, **more: float) -> bytes:
+    """Put before the facts of a line what no other line shares: when it was, and in which process."""
+    return _encode({"time": moment(wall), "pid": os.getpid(), **more})[:-1] + b"," + line[1:]
 
 
 def _shortened(value: Any) -> Any:
@@ -86,9 +84,9 @@ def _host() -> str:
     return socket.gethostname()
 
 
-def here() -> dict[str, Any]:
-    """Say where this is."""
-    return {"host": _host(), "pid": os.getpid()}
+def of_invalidation(lease_id: str) -> dict[str, Any]:
+    """Say what was forgotten, and where."""
+    return {"event": "invalidation", "lease_id": lease_id, "host": _host()}
 
 
 @lru_cache(maxsize=1024)
