@@ -80,7 +80,7 @@ class PostmanMonitorOperator(BaseOperator):
             trigger = PostmanMonitorTrigger(self.monitor_id, self.postman_conn_id, before, pause, until)
             self.defer(trigger=trigger, method_name="execute_complete")
         while time.time() < until:
-            time.sleep(pause)
+            time.sleep(pause)  # between two looks, where the task is not deferred
             try:
                 run = _last_run(postman_api.ask(self.postman_conn_id, "GET", place, LARGEST))
             except PostmanApiError as error:

@@ -50,7 +50,7 @@ class Server:
         while self._listener.fileno() >= 0:
             try:
                 client, _ = self._listener.accept()
-            except OSError:  # the end, or for now no descriptor is left
+            except OSError:  # the end, or no descriptor is left at this moment
                 time.sleep(PAUSE)
                 continue
             serve = self._serve if self._make_room() else self._turn_away
