@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from airflow_ephemeral_secrets.audit_line import (
     AuditEvent,
@@ -26,7 +26,7 @@ from airflow_ephemeral_secrets.errors import AccessDenied, SourceRefused, Source
 from airflow_ephemeral_secrets.leases.cache import Held
 from airflow_ephemeral_secrets.leases.lease import lease_id
 from airflow_ephemeral_secrets.recipe import Recipe
-from airflow_ephemeral_secrets.telemetry import SILENT, SPAN, Telemetry
+from airflow_ephemeral_secrets.telemetry import SILENT, SPAN, Tags, Telemetry
 
 log = logging.getLogger("airflow_ephemeral_secrets.audit")
 REMEMBERED = 64
@@ -80,23 +80,29 @@ class Audit:
             denied = isinstance(error, AccessDenied)
             told = {"outcome": "deny" if denied else "fail", **of_error(error)}
             self._telemetry.count("lookup.denied" if denied else "lookup.failed", event.tags)
-            self._write(
-                "lookup", event, start, self._clock.now(), lambda: encoded(event.facts("lookup") | told), logging.INFO
-            )
+            self._end("lookup", event, start, told)
             raise
         if event.held:
             self._granted(event, event.held, start)
 
     def _granted(self, event: AuditEvent, held: Held, start: Instant) -> None:
-        if not (self._telemetry.counts or self._heard(logging.DEBUG)):
+        counts, heard = self._telemetry.counts, self._heard(logging.DEBUG)
+        if not (counts or heard):
             return
-        lease, now, tags = held.lease, self._clock.now(), event.tags
-        stale = held.origin != "minted" and lease.freshness(now) == "mandatory"
+        now = self._clock.now()
+        took = _milliseconds(start, now)
+        stale = held.origin != "minted" and held.lease.freshness(now) == "mandatory"
+        if counts:
+            self._count(event.tags, held, now, took, stale=stale)
+        if heard:
+            self._line(now, self._grant(event, held, stale=stale), logging.DEBUG, duration_ms=took)
+
+    def _count(self, tags: Tags, held: Held, now: Instant, took: float, *, stale: bool) -> None:
         self._telemetry.count(f"lookup.{held.origin}", tags)
-        self._telemetry.gauge("lease.seconds_to_expiry", lease.life - lease.age(now), tags)
+        self._telemetry.gauge("lease.seconds_to_expiry", held.lease.life - held.lease.age(now), tags)
+        self._telemetry.time("lookup.duration", took, tags)
         if stale:
             self._telemetry.count("lookup.stale", tags)
-        self._write("lookup", event, start, now, lambda: self._grant(event, held, stale=stale), logging.DEBUG)
 
     def _grant(self, event: AuditEvent, held: Held, *, stale: bool) -> bytes:
         """Write the facts of a granted lookup, once for all that differ in nothing but their time."""
@@ -121,38 +127,27 @@ class Audit:
                 told = {"outcome": "fail", **of_error(error), **event.stamp()}
                 note("code", told["code"])
                 self._telemetry.count(f"mint.{_class(error)}", tags)
-                self._write(
-                    "mint", event, start, self._clock.now(), lambda: encoded(event.facts("mint") | told), logging.INFO
-                )
+                self._end("mint", event, start, told)
                 raise
             told = {"outcome": "grant", "from": "minted", "issued_at": moment(start.wall), "lease_id": lease_id(got[0])}
             note("lease_id", told["lease_id"] or "")
             self._telemetry.count("mint.granted", tags)
             if got[0].expires_at is not None:
                 told["expires_at"] = moment(got[0].expires_at)
-            told |= of_credential(got[0]) | event.stamp()
-            self._write(
-                "mint", event, start, self._clock.now(), lambda: encoded(event.facts("mint") | told), logging.INFO
-            )
+            self._end("mint", event, start, told | of_credential(got[0]) | event.stamp())
 
     def invalidated(self, lease_ids: Iterable[str]) -> None:
         """Note what was forgotten before its end."""
         for gone in lease_ids:
             self._line(self._clock.now(), encoded(of_invalidation(gone)), logging.INFO)
 
-    def _write(
-        self,
-        kind: str,
-        event: AuditEvent,
-        start: Instant,
-        now: Instant,
-        tell: Callable[[], bytes],
-        level: int,
-    ) -> None:
-        took = round((now.boot - start.boot) * 1000, 3)
+    def _end(self, kind: str, event: AuditEvent, start: Instant, told: dict[str, Any]) -> None:
+        """Time what has ended, and write how."""
+        now = self._clock.now()
+        took = _milliseconds(start, now)
         self._telemetry.time(f"{kind}.duration", took, event.tags)
-        if self._heard(level):
-            self._line(now, tell(), level, duration_ms=took)
+        if self._heard(logging.INFO):
+            self._line(now, encoded(event.facts(kind) | told), logging.INFO, duration_ms=took)
 
     def _heard(self, level: int) -> bool:
         return bool(self._sinks()) or log.isEnabledFor(level)
@@ -186,6 +181,10 @@ class Audit:
                 logging.getLogger(__name__).warning("%s: %s; its lines are lost", sink.what, reason)
             return False
         return True
+
+
+def _milliseconds(start: Instant, end: Instant) -> float:
+    return round((end.boot - start.boot) * 1000, 3)
 
 
 def _class(error: Exception) -> str:

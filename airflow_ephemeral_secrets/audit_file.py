@@ -50,25 +50,35 @@ class AuditFile:
     def _append(self, line: bytes) -> None:
         descriptor = os.open(self._path, _FLAGS, 0o600)
         try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError("not a regular file")
-            whole = b"\n" * _torn(descriptor, status.st_size) + line + b"\n"
+            whole = b"\n" * _torn(descriptor) + line + b"\n"
             if os.write(descriptor, whole) < len(whole):
                 raise OSError("no room for a whole line")
         finally:
             os.close(descriptor)
 
 
-def _torn(descriptor: int, size: int) -> bool:
+def _torn(descriptor: int) -> bool:
     """
     Say whether a file ends in a part of a line, as on a full disk.
 
     Another's line looks so while the kernel copies it, so this looks again: an empty line too many does no harm.
+
+    :raises OSError: when it is no file
     """
     for _ in range(LOOKS):
+        size = _size(descriptor)
         if not size or os.pread(descriptor, 1, size - 1) == b"\n":
             return False
         os.sched_yield()
-        size = os.fstat(descriptor).st_size
     return True
+
+
+def _size(descriptor: int) -> int:
+    """Find where a file ends; only what seems to be empty is looked at closely, for that takes as long as a write."""
+    try:
+        size = os.lseek(descriptor, 0, os.SEEK_END)
+    except OSError:
+        size = 0
+    if not size and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError("not a regular file")
+    return size
