@@ -29,13 +29,29 @@ class Issuer:
         self.revoked: set[str] = set()
         self.used: dict[str, int] = {}
         self.refused: list[str] = []
+        self._shorts: list[float] = []
+        self._revocations = 0
+
+    @property
+    def wasted(self) -> float:
+        """
+        How many more tokens of seconds were asked for than clients that share them need, if positive.
+
+        They need a new one after half a life of the last, or when it was revoked; one more is due to an issuer that
+        answered late.
+        """
+        lasted = self._shorts[-1] - self._shorts[0]
+        return len(self._shorts) - (2 + lasted / (self.lives / 2) + self._revocations)
 
     def __call__(self, seen: Seen) -> Answer:
         """Be a token endpoint, and at ``/revoke`` take back all tokens that were granted so far."""
         if seen.target == "/revoke":
             self.revoked.update(self.granted)
+            self._revocations += 1
             return 200, {}, b"{}"
-        lives = 3_600 if parse_qs(seen.body.decode()).get("client_id") == ["long"] else self.lives
+        long = parse_qs(seen.body.decode()).get("client_id") == ["long"]
+        lives = 3_600 if long else self.lives
+        self._shorts += [] if long else [time.monotonic()]
         claims = {"iss": "https://issuer.test", "sub": "airflow", "exp": ceil(time.time()) + lives}
         self.granted.append(jwt.encode({**claims, "jti": str(len(self.granted))}, KEY))
         body = {"access_token": self.granted[-1], "token_type": "Bearer", "expires_in": lives}

@@ -67,7 +67,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def test_hook_outlives_its_tokens(ran: Ran) -> None:
     """A hook that was made once works through more than three lifetimes, and reads its connection once."""
     assert set(ran.seen["outlived"]) == {"JobStatusEnum.RUNNING"}
-    assert 3 < len(ran.issuer.used) < 20
+    assert len(ran.issuer.used) > 3
+    assert ran.issuer.wasted <= 0
     assert ran.seen["reads"] == 1
 
 

@@ -72,7 +72,8 @@ def test_each_token_was_good(ran: Ran) -> None:
     assert set(ran.issuer.refused) == {"an-opaque-token"}
     assert len(ran.proven) > 3 * 2 * len(CLIENTS)
     assert {mechanism for _, mechanism in ran.proven} == {"OAUTHBEARER"}
-    assert 3 < len(ran.issuer.granted) < 12
+    assert len(ran.issuer.granted) > 3
+    assert ran.issuer.wasted <= 0
 
 
 def test_connection_is_read_once(ran: Ran) -> None:

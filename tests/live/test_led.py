@@ -81,7 +81,8 @@ def test_hooks_outlive_their_tokens(ran: Ran) -> None:
 
     assert set(found["databricks"]) == {"TERMINATED"}
     assert {json.dumps(rows) for rows in found["elasticsearch"]} == {"[[1]]"}
-    assert 3 < len(ran.issuer.used) < 12
+    assert len(ran.issuer.used) > 3
+    assert ran.issuer.wasted <= 0
     assert ran.seen["reads"] == 1
 
 

@@ -72,7 +72,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def test_hooks_outlive_their_tokens(ran: Ran) -> None:
     """Hooks that were made once open sessions and ask the SQL API through more than three lifetimes."""
     assert {tuple(found) for found in ran.seen["outlived"]} == {("AIRFLOW",), ("h",)}
-    assert 3 < len(ran.issuer.used) < 12
+    assert len(ran.issuer.used) > 3
+    assert ran.issuer.wasted <= 0
 
 
 def test_each_token_was_good(ran: Ran) -> None:
