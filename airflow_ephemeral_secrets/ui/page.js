@@ -7,6 +7,7 @@ const NAMES = ["dag_id", "run_id", "task_id", "map_index", "conn_id", "lease_id"
 const NAMED = { dag_id: "Dag", run_id: "run", task_id: "task", conn_id: "connection", lease_id: "lease" };
 const form = document.getElementById("filters");
 let ahead = 0;
+let asked = 0;
 
 followTheme();
 fill(new URLSearchParams(location.search));
@@ -66,14 +67,19 @@ function narrow(name, value) {
   ask(parameters);
 }
 
+/** Show what is found now; of answers to several filters, that to the last. */
 async function load() {
+  const mine = (asked += 1);
+  document.body.setAttribute("aria-busy", "true");
   const [leases, events] = await Promise.all([get("leases"), get(`events?${given()}`)]);
+  if (mine !== asked) return;
   document.body.classList.toggle("one-task", ["dag_id", "run_id", "task_id"].every((name) => given().get(name)));
   const known = new Map(events.events.filter((one) => one.lease_id && one.source).map((one) => [one.lease_id, one]));
   ahead = leases.now === undefined ? 0 : leases.now - Date.now() / 1000;
   showLeases(leases, known);
   showEvents(events);
   tick();
+  document.body.setAttribute("aria-busy", "false");
 }
 
 async function get(path) {

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -65,7 +66,7 @@ class Screen:
 
     def rows(self, section: str) -> list[list[str]]:
         """Read a table, once it is filled."""
-        self.until(lambda: self.find(f"#{section} tbody tr"))
+        self.until(lambda: self.find("body[aria-busy=false]"))
         script = "return [...document.querySelectorAll(arguments[0])].map(r => [...r.cells].map(c => c.innerText))"
         found: list[list[str]] = self.page.execute_script(script, f"#{section} tbody tr")
         return found
@@ -74,9 +75,8 @@ class Screen:
         """Fill the form in and send it."""
         for name, value in values.items():
             self.find(f"#filters [name={name}]")[0].send_keys(value)
-        before = self.rows("events")
         self.find("#filters [type=submit]")[0].click()
-        self.until(lambda: self.rows("events") != before)
+        self.until(lambda: self.page.execute_script("return location.search"))
 
     def picture(self, name: str) -> None:
         """Take a picture for the documentation where that is asked for."""
@@ -91,11 +91,21 @@ def screen(run: Run) -> Iterator[Screen]:
         yield Screen(page, run, "oskar")
 
 
-def task(run: Run, task_id: str) -> str:
-    """Find the page of a task instance."""
+def dag_run(run: Run) -> str:
+    """Find the page of the Dag run."""
     (folder,) = run.airflow.logs.glob("dag_id=orders_sync/run_id=*")
     run_id = folder.name.removeprefix("run_id=")
-    return f"/dags/orders_sync/runs/{quote(run_id, safe='')}/tasks/{task_id}"
+    return f"/dags/orders_sync/runs/{quote(run_id, safe='')}"
+
+
+def task(run: Run, task_id: str) -> str:
+    """Find the page of a task instance."""
+    return f"{dag_run(run)}/tasks/{task_id}"
+
+
+def seconds(shown: str) -> int:
+    """Read a countdown."""
+    return reduce(lambda total, part: 60 * total + int(part), shown.split(":"), 0)
 
 
 @pytest.mark.parametrize("task_id", ["extract", "load"])
@@ -116,7 +126,7 @@ def test_leases_count_down(screen: Screen) -> None:
         "lake-reader": "assumed-role/lake-reader/granted",
     }
     assert all(re.fullmatch(r"\d+:\d\d(:\d\d)?", row[0]) for row in leases)
-    screen.until(lambda: screen.rows("leases")[0][0] < leases[0][0])
+    screen.until(lambda: seconds(screen.rows("leases")[0][0]) < seconds(leases[0][0]))
 
 
 def test_timeline_can_be_filtered(screen: Screen) -> None:
@@ -144,6 +154,16 @@ def test_task_leads_to_its_credentials(screen: Screen, run: Run) -> None:
     assert [lease[2] for lease in screen.rows("leases")] == ["orders"]
     screen.leave()
     screen.picture("ui-task.png")
+
+
+@pytest.mark.parametrize("destination", ["dag", "dag_run"])
+def test_dag_and_run_lead_to_theirs(screen: Screen, run: Run, destination: str) -> None:
+    """A tab of a Dag, and of a Dag run, shows what all of its tasks were granted, and nothing of another Dag's."""
+    screen.page.get(screen._url + ("/dags/orders_sync" if destination == "dag" else dag_run(run)))
+    screen.until(lambda: screen.find(f"a[href$='plugin/credentials_{destination}']"))[0].click()
+    screen.enter()
+    assert {row[2] for row in screen.rows("events")} == {"orders", "lake"}
+    screen.leave()
 
 
 def test_task_that_is_not_mapped(screen: Screen, run: Run) -> None:
