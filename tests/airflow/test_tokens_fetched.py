@@ -2,7 +2,7 @@
 Stock hooks that fetch their tokens themselves work through several of their lifetimes, with one lookup each.
 
 In a real Airflow, in tasks and in the triggerer: those of Azure ask the managed identity that is this process, clients
-of Kubernetes start a command, and Airbyte's asks the token endpoint that is this process.
+of Kubernetes start a command, and Google's, Snowflake's and Airbyte's ask the token endpoint that is this process.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tests.live.test_kubernetes_hooks import issuer
 from tests.peers.azure_services import service
 from tests.peers.internet import Internet
 from tests.peers.rogue import Peer, Request, Rogue, response
+from tests.peers.tls import serving
 from tests.shapes.worker import answer, verified
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
@@ -32,7 +33,11 @@ DAGS = Path(__file__).parent / "fetch_dags"
 LIVES = 8
 SECONDS = 3.2 * LIVES
 STORAGE = "https://storage.azure.com"
-PLACES = [f"{kind}_{process}" for kind in ("azure", "kubernetes", "airbyte") for process in ("task", "trigger")]
+KINDS = ("azure", "kubernetes", "google", "snowflake", "airbyte")
+PLACES = [f"{kind}_{process}" for kind in KINDS for process in ("task", "trigger")]
+LED = ("googleapis.com", "snowflakecomputing.com")
+"""Whose names lead here, for clients of an event loop, which no proxy of the environment does."""
+LEADING = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\nfrom tests.shapes.tasks import names\n"
 
 
 class Visits:
@@ -50,6 +55,34 @@ class Visits:
             began = self.began.setdefault(place, time.monotonic())
             self.tokens[place].append((token, verified(token)))
         return self.tokens[place][-1][1], time.monotonic() - began > SECONDS
+
+    def internet(self, host: str, request: Request) -> bytes:
+        """Be whatever host is asked."""
+        if host.endswith("googleapis.com"):
+            return self.google(request)
+        return self.snowflake(request) if host.endswith("snowflakecomputing.com") else self.azure(host, request)
+
+    def led(self, peer: Peer) -> None:
+        """Be it where no proxy stands before it."""
+        request = peer.read()
+        peer.send(self.internet(str(request.headers["Host"]), request))
+
+    def google(self, request: Request) -> bytes:
+        """Be Google's storage: an object that a sensor waits for is there in the end."""
+        place = request.target.partition("?")[0].rpartition("/")[2]
+        lives, late = self.note(f"google_{place}", request)
+        if not lives:
+            return answer({"error": {"code": 401, "message": "Invalid Credentials"}}, 401)
+        found = place == "task" or late
+        return answer({"name": place, "size": "1"} if found else {"error": {"code": 404}}, 200 if found else 404)
+
+    def snowflake(self, request: Request) -> bytes:
+        """Be Snowflake: a statement that a trigger waits for ends at last."""
+        place = "trigger" if request.method == "POST" else request.target.partition("?")[0].rpartition("/")[2]
+        lives, late = self.note(f"snowflake_{place}", request)
+        if not lives:
+            return answer({"code": "390303", "message": "Invalid OAuth access token"}, 401)
+        return answer({"statementHandle": place, "message": "told"}, 200 if place == "task" or late else 202)
 
     def azure(self, host: str, request: Request) -> bytes:
         """Be a storage account: a blob that a sensor waits for is there in the end."""
@@ -93,12 +126,21 @@ class Run(NamedTuple):
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     visits = Visits()
     with ExitStack() as stack:
-        internet = stack.enter_context(Internet(visits.azure, ca_file=tmp_path_factory.mktemp("ca") / "ca.pem"))
+        internet = stack.enter_context(Internet(visits.internet, ca_file=tmp_path_factory.mktemp("ca") / "ca.pem"))
         tokens = stack.enter_context(Rogue(issuer(LIVES)))
         cluster = stack.enter_context(Rogue(visits.kubernetes))
         airbyte = stack.enter_context(Rogue(visits.airbyte))
-        environment = {"LIFE": str(SECONDS), **internet.environment, "NO_PROXY": "127.0.0.1,localhost"}
-        airflow = stack.enter_context(Airflow([DAGS], environment=environment, triggerer=True, parallelism=8))
+        tls = serving(internet.authority, *(f"*.{domain}" for domain in LED))
+        beside = stack.enter_context(Rogue(visits.led, tls=tls))
+        environment = {
+            "LIFE": str(SECONDS),
+            **internet.environment,
+            "NO_PROXY": "127.0.0.1,localhost",
+            "LEADS_TO": str(beside.port),
+        }
+        airflow = stack.enter_context(Airflow([DAGS], environment=environment, triggerer=True, parallelism=12))
+        (airflow.home / "config").mkdir()
+        (airflow.home / "config" / "airflow_local_settings.py").write_text(f"{LEADING}names.lead{LED}\n")
         audit, config = airflow.home / "audit.jsonl", airflow.home / "ephemeral.json"
         source = {
             "kind": "oauth2",
@@ -107,7 +149,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             "client_auth": "none",
             "attribution": "task",
         }
-        live = {"source": "tokens", "live": True}
+        recipe = {"source": "tokens", "allow": {"dags": ["fetching"]}}
+        live = {**recipe, "live": True}
         config.write_text(
             json.dumps(
                 {
@@ -119,20 +162,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                             "shape": "wasb",
                             "host": "https://acme.blob.core.windows.net",
                             "resources": [STORAGE],
-                            "allow": {"dags": ["fetching"]},
                         },
-                        "cluster": {
-                            **live,
-                            "shape": "kubernetes",
-                            "server": cluster.url,
-                            "allow": {"dags": ["fetching"]},
-                        },
-                        "bytes": {
-                            "source": "tokens",
-                            "shape": "airbyte",
-                            "host": f"{airbyte.url}/v1/",
-                            "allow": {"dags": ["fetching"]},
-                        },
+                        "cluster": {**live, "shape": "kubernetes", "server": cluster.url},
+                        "lake": {**live, "shape": "google_cloud_platform", "project": "acme", "num_retries": 0},
+                        "warehouse": {**live, "shape": "snowflake", "account": "acme"},
+                        "bytes": {**recipe, "shape": "airbyte", "host": f"{airbyte.url}/v1/"},
                     },
                     "audit": {"file": str(audit)},
                 }

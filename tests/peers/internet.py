@@ -29,13 +29,15 @@ class Internet(Rogue):
     Lead every CONNECT here while the block lasts; each host presents a certificate in its own name.
 
     :param ca_file: where to write the authority that signs them
+
+    Attribute ``authority``: signs what a server beside the proxy may present too.
     """
 
     def __init__(self, answer: Answer, *, ca_file: Path) -> None:
         super().__init__(self._lead)
         self._answer = answer
-        self._authority = trustme.CA()
-        self._authority.cert_pem.write_to_path(str(ca_file))
+        self.authority = trustme.CA()
+        self.authority.cert_pem.write_to_path(str(ca_file))
         self._ca_file = str(ca_file)
         self._certified = cache(self._certify)
 
@@ -46,7 +48,7 @@ class Internet(Rogue):
         return {**proxies, "NO_PROXY": "", "REQUESTS_CA_BUNDLE": self._ca_file, "SSL_CERT_FILE": self._ca_file}
 
     def _certify(self, host: str) -> ssl.SSLContext:
-        return serving(self._authority, host)
+        return serving(self.authority, host)
 
     def _lead(self, peer: Peer) -> None:
         asked = peer.read()

@@ -1,4 +1,4 @@
-"""Work with Azure, Kubernetes and Airbyte that outlives its tokens several times, in tasks and in the triggerer."""
+"""Work that outlives its tokens several times, in tasks and in the triggerer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from airflow.providers.airbyte.operators.airbyte import AirbyteTriggerSyncOperat
 from airflow.providers.airbyte.triggers.airbyte import AirbyteSyncTrigger
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.providers.google.cloud.hooks.gcs import GCSHook
+from airflow.providers.google.cloud.sensors.gcs import GCSObjectExistenceSensor
 from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
 from airflow.providers.microsoft.azure.sensors.wasb import WasbBlobSensor
+from airflow.providers.snowflake.hooks.sql_api import SnowflakeSqlApiHook
+from airflow.providers.snowflake.operators.snowflake import SnowflakeSqlApiOperator
 from airflow.sdk import dag, task
 from kubernetes.client import V1ObjectMeta, V1Pod
 
@@ -62,9 +66,21 @@ def fetching() -> None:
         hook = AirbyteHook("bytes")
         again_and_again(lambda: hook.get_job_status(2))
 
+    @task
+    def google_task():
+        hook = GCSHook("lake")
+        again_and_again(lambda: hook.exists("a-bucket", "task"))
+
+    @task
+    def snowflake_task():
+        hook = SnowflakeSqlApiHook("warehouse")
+        again_and_again(lambda: hook.check_query_output(["task"]))
+
     azure_task()
     kubernetes_task()
     airbyte_task()
+    google_task()
+    snowflake_task()
     WasbBlobSensor(
         task_id="azure_trigger",
         wasb_conn_id="blobs",
@@ -79,6 +95,22 @@ def fetching() -> None:
         deferrable=True,
         startup_check_interval_seconds=1,
         poll_interval=1,
+    )
+    GCSObjectExistenceSensor(
+        task_id="google_trigger",
+        google_cloud_conn_id="lake",
+        bucket="a-bucket",
+        object="trigger",
+        poke_interval=0.3,
+        deferrable=True,
+    )
+    SnowflakeSqlApiOperator(
+        task_id="snowflake_trigger",
+        snowflake_conn_id="warehouse",
+        sql="SELECT 1",
+        statement_count=1,
+        poll_interval=0.3,
+        deferrable=True,
     )
     Syncing(task_id="airbyte_trigger", connection_id="00000000-0000-0000-0000-000000000001")
 
