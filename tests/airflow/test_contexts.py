@@ -56,6 +56,15 @@ def test_callback_of_a_dag_is_unknown(run: Run) -> None:
     )
 
 
+def test_parsing_is_for_no_task(run: Run) -> None:
+    """What a Dag file asks for while it is parsed is refused, and the audit names no Dag: the file has told of none."""
+    lines = asked(run, "case_parse")
+    assert lines
+    assert {(line.outcome, line.code, line.caller.process, line.caller.dag_id) for line in lines} == {
+        ("deny", "parse", "parse", None)
+    }
+
+
 def test_timeline_of_the_run(run: Run) -> None:
     """All lookups of a run are told in order, with what each cost and which lease answered."""
     (run_id,) = {line.caller.run_id for line in asked(run, "who_task")}
