@@ -28,6 +28,15 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a module's tests run in one process, and all that need a real Airflow in one too, which begins with them."""
+    for item in items:
+        alone = item.get_closest_marker("airflow") is None
+        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0] if alone else "airflow"))
+    items.sort(key=lambda item: item.get_closest_marker("airflow") is None)
+
+
 @pytest.fixture
 def ram() -> Iterator[Path]:
     """A private directory in RAM; skips where there is no tmpfs to write to."""
