@@ -133,7 +133,7 @@ def test_registry_password_is_none(token: str) -> None:
         [authorization(proxyEndpoint=None)],
         [authorization(proxyEndpoint=17)],
     ],
-    ids=str,
+    ids=["none", "two", "null", "an object", "of null", "of text", "another", "without", "a number"],
 )
 def test_answers_for_another_registry(found: Any) -> None:
     """One registry was asked for, so the answer is for that one."""
