@@ -28,12 +28,14 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let the tests of a module run in one process, and all that ask a real Airflow in one too."""
+    alone = item.get_closest_marker("airflow") is None
+    item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0] if alone else "airflow"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a module's tests run in one process, and all that need a real Airflow in one too, which begins with them."""
-    for item in items:
-        alone = item.get_closest_marker("airflow") is None
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0] if alone else "airflow"))
+    """Begin with a real Airflow, which takes longest."""
     items.sort(key=lambda item: item.get_closest_marker("airflow") is None)
 
 
