@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,6 +17,8 @@ settings.load_profile("tests")
 
 pytest_plugins = ("tests.peers.fixtures",)
 pytest.register_assert_rewrite("tests.shapes.conformance")
+
+AIRFLOW = "tests/airflow/"
 
 _HOME = tempfile.mkdtemp(prefix="airflow-ephemeral-tests-")
 for _name in [name for name in os.environ if name.startswith(("AWS_", "AIRFLOW", "_AIRFLOW"))]:
@@ -28,15 +31,22 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let the tests of a module run in one process, and all that ask a real Airflow in one too."""
-    alone = item.get_closest_marker("airflow") is None
-    item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0] if alone else "airflow"))
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with a real Airflow, which takes longest."""
-    items.sort(key=lambda item: item.get_closest_marker("airflow") is None)
+    """Begin with what takes longest: a real Airflow."""
+    items.sort(key=lambda item: not item.nodeid.startswith(AIRFLOW))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where tests run in several processes, run those of a module in one, and all that need a real Airflow too."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByModule(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return AIRFLOW if nodeid.startswith(AIRFLOW) else nodeid.partition("::")[0]
+
+    config.option.loadscopereorder = False
+    return ByModule(config, log)
 
 
 @pytest.fixture
