@@ -86,7 +86,8 @@ def test_bad_answer_is_an_error(stage: Stage, name: str, said: pytest.LogCapture
     assert (type(error), error.code, error.retry_after) == (*expected, bad.retry_after)
     assert told(error, said, server.requests) == []
     assert (error.__cause__, error.__context__) == (None, None)
-    assert server.connections == len(stage.kind.before) + 1, "it is asked once"
+    once = len(stage.kind.before) + 1
+    assert server.connections == once or (bad.slow and server.connections < once), "it is asked once, if there is time"
     assert elsewhere.connections == 0, "and nobody else"
 
 
