@@ -231,7 +231,8 @@ class Host(RuleBasedStateMachine):
     @rule(data=st.data(), spoil=st.sampled_from([*SPOIL.values()]))
     def spoil(self, data: st.DataObject, spoil: Callable[[Path, bytes], object]) -> None:
         path = data.draw(st.sampled_from(self.files()))
-        others = next((file.read_bytes() for file in self.files() if file.name[:64] != path.name[:64]), b"[]")
+        alike = (file for file in self.files() if file.suffix == path.suffix and file.name[:64] != path.name[:64])
+        others = next((file.read_bytes() for file in alike), b"[]")
         spoil(path, others)
         self.excuse(LeaseKey(path.name[:64]))
 
