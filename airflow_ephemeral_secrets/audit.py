@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from airflow_ephemeral_secrets.audit_line import (
     AuditEvent,
+    Head,
     encoded,
-    headed,
     moment,
     of_credential,
     of_error,
@@ -91,29 +91,29 @@ class Audit:
             return
         now = self._clock.now()
         took = _milliseconds(start, now)
-        stale = held.origin != "minted" and held.lease.freshness(now) == "mandatory"
         if counts:
-            self._count(event.tags, held, now, took, stale=stale)
+            self._count(event.tags, held, now, took)
         if heard:
-            self._line(now, self._grant(event, held, stale=stale), logging.DEBUG, duration_ms=took)
+            self._line(now, self._grant(event, held), logging.DEBUG, took)
 
-    def _count(self, tags: Tags, held: Held, now: Instant, took: float, *, stale: bool) -> None:
+    def _count(self, tags: Tags, held: Held, now: Instant, took: float) -> None:
         self._telemetry.count(f"lookup.{held.origin}", tags)
         self._telemetry.gauge("lease.seconds_to_expiry", held.lease.life - held.lease.age(now), tags)
         self._telemetry.time("lookup.duration", took, tags)
-        if stale:
+        if held.stale:
             self._telemetry.count("lookup.stale", tags)
 
-    def _grant(self, event: AuditEvent, held: Held, *, stale: bool) -> bytes:
-        """Write the facts of a granted lookup, once for all that differ in nothing but their time."""
+    def _grant(self, event: AuditEvent, held: Held) -> bytes:
+        """Write the line of a granted lookup, once for all that differ in nothing but their head."""
         recipe, lease = event.recipe, held.lease
-        key = (event.caller, event.name, recipe.pattern, recipe.source_name, lease.lease_id, held.origin, stale)
-        if key not in self._grants:
+        key = (event.caller, event.name, recipe.pattern, recipe.source_name, lease.lease_id, held.origin, held.stale)
+        rest = self._grants.get(key)
+        if rest is None:
             if len(self._grants) >= REMEMBERED:
                 self._grants.clear()
-            told = {"outcome": "grant", "from": held.origin, **({"stale": True} if stale else {})}
-            self._grants[key] = encoded(event.facts("lookup") | told | of_lease(lease) | event.stamp())
-        return self._grants[key]
+            told = {"outcome": "grant", "from": held.origin, **({"stale": True} if held.stale else {})}
+            rest = self._grants[key] = encoded(event.facts("lookup") | told | of_lease(lease) | event.stamp())
+        return rest
 
     @contextmanager
     def mint(self, event: AuditEvent, start: Instant) -> Iterator[list[Credential]]:
@@ -147,14 +147,14 @@ class Audit:
         took = _milliseconds(start, now)
         self._telemetry.time(f"{kind}.duration", took, event.tags)
         if self._heard(logging.INFO):
-            self._line(now, encoded(event.facts(kind) | told), logging.INFO, duration_ms=took)
+            self._line(now, encoded(event.facts(kind) | told), logging.INFO, took)
 
     def _heard(self, level: int) -> bool:
         return bool(self._sinks()) or log.isEnabledFor(level)
 
-    def _line(self, now: Instant, facts: bytes, level: int, **more: float) -> None:
+    def _line(self, now: Instant, rest: bytes, level: int, took: float | None = None) -> None:
         lost = self._lost
-        line = headed(now.wall, facts, **more, **({"lines_lost": lost} if lost else {}))
+        line = Head(moment(now.wall), os.getpid(), took, lost).before(rest)
         if log.isEnabledFor(level):
             log.log(level, "%s", line.decode())
         refused = [sink for sink in self._sinks() if not self._send(sink, line)]

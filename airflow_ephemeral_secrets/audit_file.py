@@ -30,6 +30,8 @@ class AuditFile:
         self._path = path
         self._monotonic = monotonic
         self._rests_until = 0.0
+        self._end = 0
+        """Where the last line of this process ended, if nobody wrote meanwhile: there is nothing torn."""
 
     def write(self, line: bytes) -> None:
         """
@@ -50,31 +52,23 @@ class AuditFile:
     def _append(self, line: bytes) -> None:
         descriptor = os.open(self._path, _FLAGS, 0o600)
         try:
-            whole = b"\n" * _torn(descriptor) + line + b"\n"
+            size = _size(descriptor)
+            whole = line + b"\n"
+            if size != self._end and _torn(descriptor, size):
+                whole = b"\n" + whole
             if os.write(descriptor, whole) < len(whole):
                 raise OSError("no room for a whole line")
+            self._end = size + len(whole)
         finally:
             os.close(descriptor)
 
 
-def _torn(descriptor: int) -> bool:
-    """
-    Say whether a file ends in a part of a line, as on a full disk.
-
-    Another's line looks so while the kernel copies it, so this looks again: an empty line too many does no harm.
-
-    :raises OSError: when it is no file
-    """
-    for _ in range(LOOKS):
-        size = _size(descriptor)
-        if not size or os.pread(descriptor, 1, size - 1) == b"\n":
-            return False
-        os.sched_yield()
-    return True
-
-
 def _size(descriptor: int) -> int:
-    """Find where a file ends; only what seems to be empty is looked at closely, for that takes as long as a write."""
+    """
+    Find where a file ends.
+
+    :raises OSError: when it is no file; only what seems to be empty is looked at, for that takes as long as a write
+    """
     try:
         size = os.lseek(descriptor, 0, os.SEEK_END)
     except OSError:
@@ -82,3 +76,17 @@ def _size(descriptor: int) -> int:
     if not size and not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise OSError("not a regular file")
     return size
+
+
+def _torn(descriptor: int, size: int) -> bool:
+    """
+    Say whether a file ends in a part of a line, as on a full disk.
+
+    Another's line looks so while the kernel copies it, so this looks again: an empty line too many does no harm.
+    """
+    for _ in range(LOOKS):
+        if not size or os.pread(descriptor, 1, size - 1) == b"\n":
+            return False
+        os.sched_yield()
+        size = _size(descriptor)
+    return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -10,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from airflow_ephemeral_secrets.caller import Caller, stamp_id
 from airflow_ephemeral_secrets.credential import AwsCredential, Credential
@@ -63,14 +63,32 @@ class AuditEvent:
 
 
 def encoded(facts: Mapping[str, Any]) -> bytes:
-    """Write a line, of at most 16 KiB: where it would be longer, each text in it is cut, such as a made-up conn_id."""
+    """
+    Write the rest of a line, after its head.
+
+    A line has at most 16 KiB: where it would be longer, each text in it is cut, such as a made-up conn_id.
+    """
     line = _encode(facts)
-    return line if len(line) <= LONGEST else _encode(_shortened(msgspec.to_builtins(facts)))
+    return b"," + (line if len(line) <= LONGEST else _encode(_shortened(msgspec.to_builtins(facts))))[1:]
 
 
-def headed(wall: float, line: bytes, **more: float) -> bytes:
-    """Put before the facts of a line what no other line shares: when it was, and in which process."""
-    return _encode({"time": moment(wall), "pid": os.getpid(), **more})[:-1] + b"," + line[1:]
+class Head(Struct, omit_defaults=True):
+    """
+    What no other line shares.
+
+    :param time: when it ended
+    :param pid: of the process
+    :param lines_lost: how many before it were lost
+    """
+
+    time: datetime
+    pid: int
+    duration_ms: float | None = None
+    lines_lost: int = 0
+
+    def before(self, rest: bytes) -> bytes:
+        """Make it and the rest one line."""
+        return _encode(self)[:-1] + rest
 
 
 def _shortened(value: Any) -> Any:
@@ -89,27 +107,17 @@ def of_invalidation(lease_id: str) -> dict[str, Any]:
     return {"event": "invalidation", "lease_id": lease_id, "host": _host()}
 
 
-@lru_cache(maxsize=1024)
-def _second(epoch: int) -> str:
-    return datetime.fromtimestamp(epoch, timezone.utc).isoformat()[:19]
-
-
-def moment(wall: float) -> str:
-    """Write epoch seconds as UTC, to the millisecond (RFC 3339)."""
-    second, millisecond = divmod(round(wall * 1e6) // 1000, 1000)
-    return f"{_second(second)}.{millisecond:03}Z"
-
-
-_lasting = lru_cache(maxsize=256)(moment)
-"""For the times of a lease, which many lines tell."""
+def moment(wall: float) -> datetime:
+    """Give epoch seconds as UTC, which is written as RFC 3339 has it."""
+    return datetime.fromtimestamp(wall, timezone.utc)
 
 
 def of_lease(lease: Lease) -> dict[str, Any]:
     """Say what is held, and until when."""
     return {
         "lease_id": lease.lease_id,
-        "issued_at": _lasting(lease.issued_wall),
-        "expires_at": _lasting(lease.expires_at),
+        "issued_at": moment(lease.issued_wall),
+        "expires_at": moment(lease.expires_at),
         **of_credential(lease.credential),
     }
 

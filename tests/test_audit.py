@@ -63,8 +63,8 @@ def test_lookup_that_mints_leaves_a_mint_and_a_lookup(tmp_path: Path) -> None:
     assert set(lookup) == FIELDS
     assert (mint["event"], mint["outcome"]) == ("mint", "grant")
     assert (lookup["event"], lookup["outcome"], lookup["from"]) == ("lookup", "grant", "minted")
-    assert lookup["time"] == lookup["issued_at"] == "2027-01-15T08:00:00.000Z"
-    assert lookup["expires_at"] == "2027-01-15T08:15:00.000Z"
+    assert lookup["time"] == lookup["issued_at"] == "2027-01-15T08:00:00Z"
+    assert lookup["expires_at"] == "2027-01-15T08:15:00Z"
     assert lookup["caller"]["dag_id"] == "a_dag"
     assert lookup["caller"]["process"] == "task"
     assert lookup["pid"] == os.getpid()

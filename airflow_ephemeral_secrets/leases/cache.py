@@ -46,10 +46,15 @@ log = logging.getLogger(__name__)
 
 
 class Held(NamedTuple):
-    """A lease and where it came from."""
+    """
+    A lease and where it came from.
+
+    :param stale: whether it is served in its last minute, because its refresh fails
+    """
 
     lease: Lease
     origin: Origin
+    stale: bool = False
 
 
 class LeaseCache:
@@ -89,7 +94,7 @@ class LeaseCache:
             state = held.lease.freshness(now) if held else "expired"
             if held and state == "fresh":
                 return held
-            living = held if state != "expired" else None
+            living = held._replace(stale=state == "mandatory") if held and state != "expired" else None
             failure = self._failure(key)
             if failure and (failure.pending(now, living=living is not None) or failure.failed_boot > since):
                 if living:
@@ -235,8 +240,9 @@ class LeaseCache:
                 self._keep(key, record(error, now=now, attempts=attempts, random=self.random))
             self._heed()
             held = self.peek(key)
-            if held and held.lease.freshness(now) != "expired":
-                return held
+            state = held.lease.freshness(now) if held else "expired"
+            if held and state != "expired":
+                return held._replace(stale=state == "mandatory")
             raise
         self._keep(key, lease)
         return Held(lease, "minted")

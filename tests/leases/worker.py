@@ -135,8 +135,8 @@ def serve(root: str, _: str) -> None:
         return BearerToken(token=f"{os.getpid()}-{next(numbers)}", expires_at=asked.wall + LIFE)
 
     while True:
-        lease, origin = cache.acquire(KEY, mint, deadline=Deadline(cache.clock, DEADLINE), hold=0)
-        say(origin, lease.lease_id)
+        held = cache.acquire(KEY, mint, deadline=Deadline(cache.clock, DEADLINE), hold=0)
+        say(held.origin, held.lease.lease_id)
         heed()
 
 
