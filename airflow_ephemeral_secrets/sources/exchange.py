@@ -96,7 +96,7 @@ def exchange(
     connections = pool(network, certificate, metadata=metadata)
     try:
         with silence("urllib3"), connections, _cut_off(connections, url, left) as was_cut_off:
-            answer = _ask(connections, method, url, headers, body, deadline)
+            answer = _ask(connections, method, url, headers, body, deadline, left)
     except urllib3.exceptions.NewConnectionError:
         failure = _failed(url, "no connection", "unreachable")
     except urllib3.exceptions.TimeoutError:
@@ -119,11 +119,16 @@ def exchange(
 
 
 def _ask(
-    connections: PoolManager, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: Deadline
+    connections: PoolManager,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    deadline: Deadline,
+    left: float,
 ) -> Answer:
     import urllib3
 
-    left = deadline.remaining()
     response = connections.request(
         method,
         url,

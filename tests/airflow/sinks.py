@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
@@ -183,14 +184,15 @@ def written_since(root: Path, moment: float, *, besides: tuple[Path, ...]) -> It
         folders[:] = [name for name in folders if Path(folder, name) not in besides]
         for path in (Path(folder, name) for name in names):
             with suppress(OSError):
-                if path not in besides and path.is_file() and path.lstat().st_mtime >= moment:
+                status = path.lstat()
+                if path not in besides and stat.S_ISREG(status.st_mode) and status.st_mtime >= moment:
                     yield path
 
 
 def search_files(search: Search, root: Path, moment: float, besides: tuple[Path, ...]) -> set[Finding]:
-    """Search what was written below a folder; a file that is gone meanwhile holds nothing any more."""
+    """Search what was written below a folder, but for files that are gone meanwhile, and those that nobody may read."""
     found: set[Finding] = set()
     for path in written_since(root, moment, besides=besides):
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, PermissionError):
             found |= search.file(path, str(path))
     return found

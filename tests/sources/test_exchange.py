@@ -15,7 +15,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_ephemeral_secrets.clock import Deadline, SystemClock
+from airflow_ephemeral_secrets.clock import Deadline, Instant, SystemClock
 from airflow_ephemeral_secrets.errors import MintError, SourceFailed
 from airflow_ephemeral_secrets.sources.base import Network
 from airflow_ephemeral_secrets.sources.exchange import LARGEST_BODY, Answer, exchange, host, skew
@@ -111,6 +111,22 @@ def test_no_time_left_is_no_request() -> None:
 
     assert caught.value.code == "timeout"
     assert server.connections == 0
+
+
+def test_time_may_end_between_two_looks_at_the_clock() -> None:
+    """A process that stood still after it had time left has had no answer in time, and nothing worse."""
+
+    class Leaping(SystemClock):
+        def now(self) -> Instant:
+            leaps.append(6.0)
+            return Instant(super().now().wall, sum(leaps))
+
+    leaps: list[float] = []
+    deadline = Deadline(Leaping(), 10.0)
+    with Rogue(reply(b"{}")) as server, pytest.raises(MintError) as caught:
+        exchange("POST", server.url, headers={}, body=None, network=PLAIN, deadline=deadline)
+
+    assert caught.value.code == "timeout"
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:{port}", "http://127.0.0.1:{port}"])
