@@ -9,6 +9,7 @@ import pytest
 
 from airflow_ephemeral_secrets.demo.airflow import Airflow
 
+pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="needs Airflow 3.3")
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
 
 

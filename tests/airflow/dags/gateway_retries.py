@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from importlib.util import find_spec
 
 from airflow.providers.http.operators.http import HttpOperator
 from airflow.sdk import BaseHook, dag, task
@@ -11,7 +12,9 @@ from airflow.sdk import BaseHook, dag, task
 from airflow_ephemeral_secrets.gateway import GatewayHook, GatewayRetryPolicy
 from airflow_ephemeral_secrets.live.supply import SETTLED
 
-RETRIES = {"retries": 5, "retry_delay": timedelta(seconds=5), "retry_policy": GatewayRetryPolicy(timedelta(seconds=1))}
+RETRIES = {"retries": 5, "retry_delay": timedelta(seconds=5)}
+if find_spec("airflow.sdk.definitions.retry_policy"):  # since Airflow 3.3
+    RETRIES["retry_policy"] = GatewayRetryPolicy(timedelta(seconds=1))
 
 
 @dag(schedule="@once", default_args=RETRIES)
