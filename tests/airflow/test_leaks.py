@@ -251,7 +251,7 @@ def test_what_leaks_on_purpose_is_found(run: Run, sink: str) -> None:
 def test_traces_and_triggers_were_searched(run: Run) -> None:
     """The gateway's task and the collection left a trace of each call; what waited did so with names and numbers."""
     traces = [json.loads(path.read_text()) for path in (run.airflow.home / "traces").rglob("*.json")]
-    assert sorted(trace["outcome"] for trace in traces) == ["GatewayRefused", "ok"]
+    assert {trace["outcome"] for trace in traces} == {"GatewayRefused", "ok"}
     assert {trace["caller"]["task_id"] for trace in traces} == {"gateway"}
     assert all(len(trace["lease_ids"]) == 1 for trace in traces)
     assert any("DateTimeTrigger" in cell for cell in run.waited)
