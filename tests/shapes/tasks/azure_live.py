@@ -45,7 +45,12 @@ def data_lake(conn_id: str) -> Callable[[], Any]:
 
 def base(conn_id: str) -> Callable[[], Any]:
     credential = AzureBaseHook(conn_id=conn_id).get_credential()
-    return lambda: credential.get_token("https://management.azure.com/.default").expires_on > time.time()
+
+    def lives() -> bool:
+        began = time.time()
+        return credential.get_token("https://management.azure.com/.default").expires_on > began
+
+    return lives
 
 
 def repeat(do: Callable[[], Any]) -> list[Any]:
