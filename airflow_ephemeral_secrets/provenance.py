@@ -221,5 +221,5 @@ def name(one: Try) -> str:
 
 
 def moment(epoch: float) -> str:
-    """Write a moment as the audit does."""
+    """Write a moment as the timeline of the audit does."""
     return datetime.fromtimestamp(epoch, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
