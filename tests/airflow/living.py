@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from airflow_ephemeral_secrets.credential import AwsCredential
 from tests.live.gateways import Answer, Seen, Signatures
+from tests.peers.clocks import LEEWAY
 from tests.peers.sts import granted
 
 Judge = Callable[[Seen], Answer | None]
@@ -66,7 +67,7 @@ class Issuer:
     def _issue(self, kind: str) -> str:
         with self._mutex:
             name = f"{kind}{next(self._numbers):04}"
-        self._ends[name] = time.monotonic() + self.life
+        self._ends[name] = time.monotonic() + self.life + LEEWAY
         return name
 
 

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 import jwt
 
 from tests.live.gateways import Answer, Gateway, Seen
+from tests.peers.clocks import LEEWAY
 
 KEY = "the key of an issuer whose tokens live for seconds"
 
@@ -19,12 +20,10 @@ class Issuer:
     Grant tokens, JWT of which each names its number, and judge them; a client named ``long`` gets those of an hour.
 
     :param lives: seconds that a token of any other client lives
-    :param leeway: seconds that clocks may differ: from then on a token that has expired is refused
     """
 
-    def __init__(self, lives: int = 3, leeway: int = 1) -> None:
+    def __init__(self, lives: int = 3) -> None:
         self.lives = lives
-        self.leeway = leeway
         self.granted: list[str] = []
         self.revoked: set[str] = set()
         self.used: dict[str, int] = {}
@@ -62,7 +61,7 @@ class Issuer:
         return self.ends(token) is not None
 
     def ends(self, token: str) -> float | None:
-        """Say when a token that is good ends, and count it."""
+        """Say when a token that is good ends, in two seconds or later, and count it."""
         ends = self._end(token) if token in self.granted and token not in self.revoked else None
         if ends is None:
             self.refused.append(token)
@@ -77,7 +76,7 @@ class Issuer:
 
     def _end(self, token: str) -> float | None:
         try:
-            claims = jwt.decode(token, KEY, algorithms=["HS256"], leeway=self.leeway)
+            claims = jwt.decode(token, KEY, algorithms=["HS256"], leeway=LEEWAY)
         except jwt.InvalidTokenError:
             return None
-        return float(claims["exp"] + self.leeway)
+        return max(float(claims["exp"]), time.time()) + 2

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from airflow_ephemeral_secrets.credential import AwsCredential
 from tests.live.gateways import Answer, Seen, Signatures
 from tests.peers.aws_services import at
+from tests.peers.clocks import LEEWAY
 from tests.peers.sts import REQUEST_ID, STS, granted
 
 WORKER = AwsCredential(
@@ -66,7 +67,7 @@ class Sessions:
     def dead(self) -> set[str]:
         """List the sessions that have ended, or were ended."""
         now = time.time()
-        return {key_id for key_id, end in self._ends.items() if end <= now} | self.revoked
+        return {key_id for key_id, end in self._ends.items() if end + LEEWAY <= now} | self.revoked
 
     def source(self, url: str) -> dict[str, str]:
         """Write the source that assumes a role here."""

@@ -17,6 +17,7 @@ import pytest
 from airflow_ephemeral_secrets.demo.environment import allowed
 from tests.peers.azure_services import service
 from tests.peers.azure_stubs import by_imds
+from tests.peers.clocks import LEEWAY
 from tests.peers.installed import ROOT, provider
 from tests.peers.internet import Internet
 from tests.peers.oidc_provider import OidcProvider
@@ -85,7 +86,7 @@ class Cloud:
         audience = next(resource for end, resource in RESOURCES.items() if host.endswith(end))
         try:
             key = self._keys[jwt.get_unverified_header(token)["kid"]]
-            jwt.decode(token, key, algorithms=["RS256"], audience=audience, issuer=self._issuer)
+            jwt.decode(token, key, algorithms=["RS256"], audience=audience, issuer=self._issuer, leeway=LEEWAY)
         except jwt.InvalidTokenError:
             return False
         return True

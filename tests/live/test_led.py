@@ -14,8 +14,8 @@ from tests.peers.installed import provider
 from tests.peers.rogue import Peer, Rogue
 from tests.shapes.worker import SECRETS, Seen, answer, work
 
-LIVES, FOR = 2, 8
-"""Seconds, in which a token of the issuer dies three times."""
+LIVES, FOR = 2, 10
+"""Seconds, in which a token of the issuer dies three times and more."""
 BASIC = b64encode(f"airflow:{SECRETS['PASSWORD']}".encode()).decode()
 
 

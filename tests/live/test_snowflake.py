@@ -14,8 +14,8 @@ from tests.peers.tls import serving
 from tests.shapes.test_warehouse_hooks import SESSION, Account
 from tests.shapes.worker import Seen, Trust, answer, work
 
-LIVES, FOR = 2, 8
-"""Seconds, in which a token of the issuer dies three times."""
+LIVES, FOR = 2, 10
+"""Seconds, in which a token of the issuer dies three times and more."""
 
 
 class OAuthAccount(Account):

@@ -16,6 +16,7 @@ import jwt
 import trustme
 
 from airflow_ephemeral_secrets.demo.environment import allowed
+from tests.peers.clocks import LEEWAY
 from tests.peers.installed import ROOT
 from tests.peers.rogue import Request, response
 
@@ -135,7 +136,7 @@ def proven(request: Request) -> str | None:
 def verified(token: str) -> bool:
     """Verify a JWT: its signature and that it lives."""
     try:
-        jwt.decode(token, KEY, algorithms=["HS256"])
+        jwt.decode(token, KEY, algorithms=["HS256"], leeway=LEEWAY)
     except jwt.InvalidTokenError:
         return False
     return True
