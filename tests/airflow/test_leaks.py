@@ -185,7 +185,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         leaked = {sink: (plain if sink in ("lineage", "statsd") else canary)(sink) for sink in SINKS}
         looked_for = {**minted, "client secret": CLIENT_SECRET, "password": PASSWORD, "postman key": KEY}
         search = Search({**looked_for, **{f"leak {sink}": secret for sink, secret in leaked.items()}})
-        besides = (store, folder, postgresql.folder, airflow.home)
+        of_tests = tmp_path_factory.getbasetemp()
+        besides = (store, of_tests, *of_tests.parents, postgresql.folder, airflow.home)
         found = _search(search, airflow, own, listening, sampling, began, besides)
         yield Run(airflow, _by_secret(found), minted, own.waited_with(_fernet_key(airflow)))
 
