@@ -2,7 +2,8 @@
 Stock hooks that fetch their tokens themselves work through several of their lifetimes, with one lookup each.
 
 In a real Airflow, in tasks and in the triggerer: those of Azure ask the managed identity that is this process, clients
-of Kubernetes start a command, and Google's, Snowflake's and Airbyte's ask the token endpoint that is this process.
+of Kubernetes start a command, Google's, Snowflake's, Airbyte's and Kafka's ask the token endpoint that is this process,
+and Kafka's may call this package.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tests.airflow.conftest import BACKEND
 from tests.live.test_kubernetes_hooks import issuer
 from tests.peers.azure_services import service
 from tests.peers.internet import Internet
+from tests.peers.kafka import KafkaBroker
 from tests.peers.rogue import Peer, Request, Rogue, response
 from tests.peers.tls import serving
 from tests.shapes.worker import answer, verified
@@ -33,8 +35,14 @@ DAGS = Path(__file__).parent / "fetch_dags"
 LIVES = 8
 SECONDS = 3.2 * LIVES
 STORAGE = "https://storage.azure.com"
-KINDS = ("azure", "kubernetes", "google", "snowflake", "airbyte")
+KINDS = ("azure", "kubernetes", "google", "snowflake", "airbyte", "kafka", "kafka_called")
 PLACES = [f"{kind}_{process}" for kind in KINDS for process in ("task", "trigger")]
+OF_KAFKA = {
+    "kafka_task": True,
+    "kafka_trigger": True,
+    "kafka_called_task": "oauth_cb",
+    "kafka_called_trigger": "oauth_cb",
+}
 LED = ("googleapis.com", "snowflakecomputing.com")
 """Whose names lead here, for clients of an event loop, which no proxy of the environment does."""
 LEADING = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\nfrom tests.shapes.tasks import names\n"
@@ -50,7 +58,10 @@ class Visits:
 
     def note(self, place: str, request: Request) -> tuple[bool, bool]:
         """Say whether a token lives, and whether those who wait at the place have waited for long enough."""
-        token = str(request.headers["Authorization"]).removeprefix("Bearer ")
+        return self.judge(place, str(request.headers["Authorization"]).removeprefix("Bearer "))
+
+    def judge(self, place: str, token: str) -> tuple[bool, bool]:
+        """Say the same of a token by itself."""
         with self._mutex:
             began = self.began.setdefault(place, time.monotonic())
             self.tokens[place].append((token, verified(token)))
@@ -114,6 +125,21 @@ class Visits:
         peer.send(answer(told) if lives else answer({"message": "Unauthorized"}, 401))
 
 
+class Broker(KafkaBroker):
+    """A broker of a place; who waits for a message gets one in the end."""
+
+    def __init__(self, visits: Visits, place: str) -> None:
+        super().__init__({}, ends=self._judge)
+        self._visits = visits
+        self._place = place
+
+    def _judge(self, token: str) -> float | None:
+        lives, late = self._visits.judge(self._place, token)
+        if late:
+            self.say(b"a message")
+        return time.time() + LIVES if lives else None
+
+
 class Run(NamedTuple):
     """What became of it all."""
 
@@ -130,15 +156,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         tokens = stack.enter_context(Rogue(issuer(LIVES)))
         cluster = stack.enter_context(Rogue(visits.kubernetes))
         airbyte = stack.enter_context(Rogue(visits.airbyte))
+        brokers = {place: stack.enter_context(Broker(visits, place)) for place in OF_KAFKA}
         tls = serving(internet.authority, *(f"*.{domain}" for domain in LED))
         beside = stack.enter_context(Rogue(visits.led, tls=tls))
         environment = {
+            "AIRFLOW__APACHE_KAFKA__CALLBACK_ALLOWLIST": "airflow_ephemeral_secrets.live.kafka.token",
             "LIFE": str(SECONDS),
             **internet.environment,
             "NO_PROXY": "127.0.0.1,localhost",
             "LEADS_TO": str(beside.port),
         }
-        airflow = stack.enter_context(Airflow([DAGS], environment=environment, triggerer=True, parallelism=12))
+        airflow = stack.enter_context(Airflow([DAGS], environment=environment, triggerer=True, parallelism=len(PLACES)))
         (airflow.home / "config").mkdir()
         (airflow.home / "config" / "airflow_local_settings.py").write_text(f"{LEADING}names.lead{LED}\n")
         audit, config = airflow.home / "audit.jsonl", airflow.home / "ephemeral.json"
@@ -167,6 +195,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                         "lake": {**live, "shape": "google_cloud_platform", "project": "acme", "num_retries": 0},
                         "warehouse": {**live, "shape": "snowflake", "account": "acme"},
                         "bytes": {**recipe, "shape": "airbyte", "host": f"{airbyte.url}/v1/"},
+                        **{
+                            place: {
+                                **recipe,
+                                "shape": "kafka",
+                                "live": OF_KAFKA[place],
+                                "bootstrap_servers": f"127.0.0.1:{broker.port}",
+                                "security_protocol": "SASL_PLAINTEXT",
+                                "extra": {"group.id": "g", "auto.offset.reset": "earliest"},
+                            }
+                            for place, broker in brokers.items()
+                        },
                     },
                     "audit": {"file": str(audit)},
                 }

@@ -20,10 +20,12 @@ class Issuer:
     Grant tokens, JWT of which each names its number, and judge them; a client named ``long`` gets those of an hour.
 
     :param lives: seconds that a token of any other client lives
+    :param leeway: seconds after which a token that has expired is refused
     """
 
-    def __init__(self, lives: int = 3) -> None:
+    def __init__(self, lives: int = 3, leeway: int = LEEWAY) -> None:
         self.lives = lives
+        self.leeway = leeway
         self.granted: list[str] = []
         self.revoked: set[str] = set()
         self.used: dict[str, int] = {}
@@ -76,7 +78,7 @@ class Issuer:
 
     def _end(self, token: str) -> float | None:
         try:
-            claims = jwt.decode(token, KEY, algorithms=["HS256"], leeway=LEEWAY)
+            claims = jwt.decode(token, KEY, algorithms=["HS256"], leeway=self.leeway)
         except jwt.InvalidTokenError:
             return None
         return max(float(claims["exp"]), time.time()) + 2

@@ -1,8 +1,9 @@
 """
-As much of a Kafka broker as it takes to log in and ask for its topics: there is no broker to install.
+A Kafka broker that asks who comes: there is none to install.
 
-Ours, from https://kafka.apache.org/protocol, RFC 5802 and RFC 7628; the client that talks to it is librdkafka. A
-session that a token began ends with the token, unless the client logs in again before (KIP-368).
+The login is ours, from https://kafka.apache.org/protocol, RFC 5802 and RFC 7628. Behind it is the mock cluster of
+librdkafka, which knows topics, messages and groups, but no logins. A session that a token began ends with the token,
+unless the client logs in again before (KIP-368).
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ import hashlib
 import hmac
 import os
 import re
+import socket
 import ssl
 import struct
 import time
 from collections.abc import Callable
-from typing import BinaryIO
+from contextlib import closing
+from typing import Any, BinaryIO, NamedTuple
 
 from tests.peers.rogue import Peer, Rogue
 
-METADATA, HANDSHAKE, VERSIONS, AUTHENTICATE = 3, 17, 18, 36
-SUPPORTED = {METADATA: 0, HANDSHAKE: 1, VERSIONS: 0, AUTHENTICATE: 1}
+HANDSHAKE, VERSIONS, AUTHENTICATE = 17, 18, 36
+LOGIN = struct.pack(">hhhhhh", HANDSHAKE, 0, 1, AUTHENTICATE, 0, 1)
+"""The requests of a login, and the versions of each that are understood, as a list of them has it."""
 UNSUPPORTED_VERSION, WRONG_MECHANISM, REFUSED = 35, 33, 58
 SCRAM = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
 BEARER = re.compile(r"n,[^,]*,\x01(?:[a-z]+=[^\x01]*\x01)*auth=Bearer ([^\x01]+)\x01.*", re.IGNORECASE)
@@ -45,47 +49,66 @@ class KafkaBroker(Rogue):
         tls: ssl.SSLContext | None = None,
         ends: Callable[[str], float | None] = lambda _: None,
     ) -> None:
+        from confluent_kafka import Producer
+
         super().__init__(self._converse, tls=tls)
         self._logins = logins
         self._ends = ends
+        self._cluster: Any = Producer({"test.mock.num.brokers": 1, "log_level": 0})
+        self._cluster.list_topics(TOPIC, timeout=10)
+        (behind,) = self._cluster.list_topics(timeout=10).brokers.values()
+        self._behind: int = behind.port
         self.proven: list[tuple[str, str]] = []
         """Who logged in, and how."""
 
-    def _converse(self, peer: Peer) -> None:
-        stream = peer.connection.makefile("rb")
-        proof: _Proof | None = None
-        user = None
-        while request := _request(stream):
-            api, version, correlation, body = request
-            if api == VERSIONS:
-                listed = b"".join(struct.pack(">hhh", key, 0, highest) for key, highest in SUPPORTED.items())
-                code = UNSUPPORTED_VERSION if version else 0
-                answer = struct.pack(">hi", code, len(SUPPORTED)) + listed
-            elif api == HANDSHAKE:
-                mechanism = _text(body)
-                known = mechanism in ("PLAIN", "OAUTHBEARER", *SCRAM)
-                proof = _Proof(mechanism, self._logins, self._ends) if known else None
-                answer = struct.pack(">hi", 0 if proof else WRONG_MECHANISM, 0)
-            elif api == AUTHENTICATE and proof:
-                said = proof.step(body[4:])
-                user = proof.user if proof.done else None
-                if user:
-                    self.proven.append((user, proof.mechanism))
-                code, text, told = (REFUSED, b"refused", b"") if said is None else (0, b"", said)
-                answer = struct.pack(">hh", code, len(text)) + text + struct.pack(">i", len(told)) + told
-                answer += struct.pack(">q", proof.lasts) if version else b""
-            elif api == METADATA and user and proof and time.time() < proof.ends:
-                answer = self._metadata()
-            else:
-                return
-            peer.send(struct.pack(">ii", len(answer) + 4, correlation) + answer)
+    def say(self, message: bytes) -> None:
+        """Put a message into the topic."""
+        self._cluster.produce(TOPIC, message)
+        self._cluster.flush(10)
 
-    def _metadata(self) -> bytes:
-        host = b"127.0.0.1"
-        broker = struct.pack(">iih", 1, 1, len(host)) + host + struct.pack(">i", self.port)
-        topic = struct.pack(">ihh", 1, 0, len(TOPIC)) + TOPIC.encode()
-        partition = struct.pack(">ihiiiiii", 1, 0, 0, 1, 1, 1, 1, 1)
-        return broker + topic + partition
+    def _converse(self, peer: Peer) -> None:
+        proof: _Proof | None = None
+        with peer.connection.makefile("rb") as stream, closing(_Relay(self._behind, self.port)) as cluster:
+            while request := _request(stream):
+                if request.api == VERSIONS:
+                    answer = _versions(request, cluster)
+                elif request.api == HANDSHAKE:
+                    mechanism = _text(request.body)
+                    known = mechanism in ("PLAIN", "OAUTHBEARER", *SCRAM)
+                    proof = _Proof(mechanism, self._logins, self._ends) if known else None
+                    answer = struct.pack(">ihi", request.number, 0 if proof else WRONG_MECHANISM, 0)
+                elif request.api == AUTHENTICATE and proof:
+                    answer = struct.pack(">i", request.number) + self._step(proof, request)
+                elif proof and proof.done and time.time() < proof.ends:
+                    answer = cluster.ask(request)
+                else:
+                    return
+                peer.send(struct.pack(">i", len(answer)) + answer)
+
+    def _step(self, proof: _Proof, request: _Request) -> bytes:
+        said = proof.step(request.body[4:])
+        if proof.done:
+            self.proven.append((proof.user, proof.mechanism))
+        code, text, told = (REFUSED, b"refused", b"") if said is None else (0, b"", said)
+        answer = struct.pack(">hh", code, len(text)) + text + struct.pack(">i", len(told)) + told
+        return answer + (struct.pack(">q", proof.lasts) if request.version else b"")
+
+
+class _Relay:
+    """A connection to the cluster, which calls itself what clients are to call it."""
+
+    def __init__(self, there: int, here: int) -> None:
+        self._there, self._here = (b"127.0.0.1" + struct.pack(">i", port) for port in (there, here))
+        self._socket = socket.create_connection(("127.0.0.1", there))
+        self._stream = self._socket.makefile("rb")
+
+    def ask(self, request: _Request) -> bytes:
+        self._socket.sendall(request.raw)
+        return (_frame(self._stream) or b"").replace(self._there, self._here)
+
+    def close(self) -> None:
+        self._stream.close()
+        self._socket.close()
 
 
 class _Proof:
@@ -145,14 +168,36 @@ class _Proof:
         return f"v={base64.b64encode(server).decode()}".encode() if self.done else None
 
 
-def _request(stream: BinaryIO) -> tuple[int, int, int, bytes] | None:
-    """Read one request: its kind, its version, its number, and its body."""
+class _Request(NamedTuple):
+    """One request: its kind, its version, its number, its body, and all of it."""
+
+    api: int
+    version: int
+    number: int
+    body: bytes
+    raw: bytes
+
+
+def _frame(stream: BinaryIO) -> bytes | None:
     head = stream.read(4)
-    if len(head) < 4:
+    return stream.read(*struct.unpack(">i", head)) if len(head) == 4 else None
+
+
+def _request(stream: BinaryIO) -> _Request | None:
+    content = _frame(stream)
+    if content is None:
         return None
-    raw = stream.read(*struct.unpack(">i", head))
-    api, version, correlation, length = struct.unpack(">hhih", raw[:10])
-    return api, version, correlation, raw[10 + max(0, length) :]
+    api, version, number, length = struct.unpack(">hhih", content[:10])
+    return _Request(api, version, number, content[10 + max(0, length) :], struct.pack(">i", len(content)) + content)
+
+
+def _versions(request: _Request, cluster: _Relay) -> bytes:
+    """List what the cluster understands, and the requests of a login."""
+    if request.version:
+        return struct.pack(">ihi", request.number, UNSUPPORTED_VERSION, 0)
+    answer = cluster.ask(request)
+    code, count = struct.unpack(">hi", answer[4:10])
+    return answer[:4] + struct.pack(">hi", code, count + 2) + answer[10:] + LOGIN
 
 
 def _text(body: bytes) -> str:

@@ -18,10 +18,17 @@ from airflow_ephemeral_secrets.demo.environment import scrubbed
 
 pytest.register_assert_rewrite("tests.sources.asking", "tests.sources.conformance")
 
+PATIENCE = 10.0
 KEY_ID = "AKIAWORKERWORKER"
 SECRET_KEY = "worker/secret+key"
 SESSION = "worker+session=="
 API_TOKEN = '{"consumer_secret": "held-by-secrets-manager", "port": 8443}'
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connect with patience: a machine that stands still for two seconds is no server that cannot be reached."""
+    monkeypatch.setattr("airflow_ephemeral_secrets.sources.exchange.CONNECT", PATIENCE)
 
 
 @pytest.fixture

@@ -409,6 +409,7 @@ def black_hole() -> Iterator[str]:
 @pytest.mark.parametrize("place", [refusing, black_hole])
 def test_no_metadata_service(nobody: pytest.MonkeyPatch, place: Callable[[], AbstractContextManager[str]]) -> None:
     """Without a metadata service this worker has no managed identity, and nobody was asked."""
+    nobody.setattr("airflow_ephemeral_secrets.sources.exchange.CONNECT", 1.0)
     with place() as url:
         on_vm(nobody, url)
         error = failure(managed())

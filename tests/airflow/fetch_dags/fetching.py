@@ -9,6 +9,8 @@ from collections.abc import Callable
 from airflow.providers.airbyte.hooks.airbyte import AirbyteHook
 from airflow.providers.airbyte.operators.airbyte import AirbyteTriggerSyncOperator
 from airflow.providers.airbyte.triggers.airbyte import AirbyteSyncTrigger
+from airflow.providers.apache.kafka.hooks.client import KafkaAdminClientHook
+from airflow.providers.apache.kafka.sensors.kafka import AwaitMessageSensor
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.google.cloud.hooks.gcs import GCSHook
@@ -76,11 +78,39 @@ def fetching() -> None:
         hook = SnowflakeSqlApiHook("warehouse")
         again_and_again(lambda: hook.check_query_output(["task"]))
 
+    def topics(conn_id):
+        client = KafkaAdminClientHook(conn_id).get_conn
+
+        def ask():
+            client.poll(0)
+            assert client.list_topics(timeout=10).topics
+
+        again_and_again(ask)
+
+    @task
+    def kafka_task():
+        topics("kafka_task")
+
+    @task
+    def kafka_called_task():
+        topics("kafka_called_task")
+
     azure_task()
     kubernetes_task()
     airbyte_task()
     google_task()
     snowflake_task()
+    kafka_task()
+    kafka_called_task()
+    for conn_id in ("kafka_trigger", "kafka_called_trigger"):
+        AwaitMessageSensor(
+            task_id=conn_id,
+            kafka_config_id=conn_id,
+            topics=["a-topic"],
+            apply_function="builtins.bool",
+            poll_timeout=0.3,
+            poll_interval=0.3,
+        )
     WasbBlobSensor(
         task_id="azure_trigger",
         wasb_conn_id="blobs",

@@ -76,6 +76,7 @@ def living(dag_id: str, rows: list[str]) -> None:
             @task(task_id=f"{row}_task")
             def work(row=row, place=place, look_up=look_up):
                 ask = look_up(row, place)
+                ask()
                 ends = time.monotonic() + SECONDS
                 while time.monotonic() < ends:
                     ask()
