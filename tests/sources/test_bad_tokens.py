@@ -79,7 +79,7 @@ def test_bad_answer_is_an_error(stage: Stage, name: str, said: pytest.LogCapture
     bad = BAD[name]
     with stage.serve(bad.script(stage.kind.good._replace(elsewhere=elsewhere.url))) as server:
         error = refused(stage, server, SHORT if bad.slow else SECONDS)
-        assert server.deserted(2), "the client has left"
+        assert server.deserted(6), "the client has left"
         assert not bad.slow or server.sent < FEW_BYTES, "before the server was through"
 
     expected = stage.kind.differs.get(name, (bad.error, bad.code))
