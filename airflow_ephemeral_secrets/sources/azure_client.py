@@ -16,7 +16,7 @@ from airflow_ephemeral_secrets.sources.azure_errors import no_identity, retold
 from airflow_ephemeral_secrets.sources.base import Network
 from airflow_ephemeral_secrets.sources.exchange import READ, Answer, exchange
 from airflow_ephemeral_secrets.sources.silence import silence
-from airflow_ephemeral_secrets.sources.token_answer import nonsense
+from airflow_ephemeral_secrets.sources.token_answer import nonsense, shallow
 
 T = TypeVar("T")
 
@@ -211,7 +211,7 @@ class Response:
         yield self.content
 
     def text(self, encoding: str | None = None) -> str:
-        return self.content.decode("utf-8-sig")
+        return shallow(self.content.decode("utf-8-sig"))
 
     def json(self) -> Any:
         return json.loads(self.text())

@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
+from itertools import accumulate
 from typing import Any, NoReturn
 
 from msgspec import Struct
@@ -26,6 +27,7 @@ LONGEST_LIFE = 7 * 24 * 3600.0
 ASSUMED_LIFE = 300.0
 LONGEST_TOKEN = 48 * 1024
 LONGEST_WAIT = 999_999.0
+DEEPEST = 100
 BEARER = frozenset({"bearer", "bearertoken", "n_a"})
 """Types of a token to be sent as ``Bearer``; Apigee says ``BearerToken``, RFC 8693 ``N_A`` where none applies."""
 
@@ -320,10 +322,24 @@ def members(body: bytes) -> dict[str, Any] | None:
     :return: None where it is not one
     """
     try:
-        found = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_number)
+        text = shallow(body.decode("utf-8-sig"))
+        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def shallow(text: str) -> str:
+    """
+    Let JSON pass that is not nested deeply, whatever this Python's parser could take (RFC 8259, section 9).
+
+    :raises ValueError: where it is
+    """
+    outside_strings = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
+    steps = (1 if bracket in "[{" else -1 for bracket in outside_strings if bracket in "[]{}")
+    if max(accumulate(steps), default=0) > DEEPEST:
+        raise ValueError(f"nested deeper than {DEEPEST}")
+    return text
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from airflow_ephemeral_secrets.credential import BearerToken
 from airflow_ephemeral_secrets.errors import MintError, SourceFailed, SourceRefused
 from airflow_ephemeral_secrets.sources.exchange import Answer
 from airflow_ephemeral_secrets.sources.token_answer import (
+    DEEPEST,
     LONGEST_LIFE,
     LONGEST_TOKEN,
     OAUTH,
@@ -379,6 +380,15 @@ def test_only_one_plain_object_is_an_answer(body: bytes) -> None:
 
     assert isinstance(error, SourceFailed)
     assert error.code in {"bad_answer", "bad_lifetime"}
+
+
+@pytest.mark.parametrize("text", ["[" * 2 * DEEPEST, '\\"' + "[" * 2 * DEEPEST, "\\\\" + "{" * 2 * DEEPEST + '\\"]'])
+def test_brackets_in_a_text_are_no_depth(text: str) -> None:
+    """Only what is nested counts: just as deep as is allowed passes, one deeper does not, with any text within."""
+    deepest = (DEEPEST - 1) * "[" + f'"{text}"' + (DEEPEST - 1) * "]"
+
+    assert members(f'{{"more": {deepest}}}'.encode()) is not None
+    assert members(f'{{"more": [{deepest}]}}'.encode()) is None
 
 
 @pytest.mark.parametrize("member", ["token_type", "scope", "expires_in", "error", "error_description", "fault", "code"])
