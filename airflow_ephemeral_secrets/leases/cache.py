@@ -87,8 +87,8 @@ class LeaseCache:
         :raises MintError: when nothing living is held and the source gave nothing, to us or to whoever asked for us
         """
         pause, since = POLL[0], self.clock.now().boot
-        self._heed()
         while True:
+            self._heed()
             now = self.clock.now()
             held = self._look(key, now)
             state = held.lease.freshness(now) if held else "expired"

@@ -151,6 +151,27 @@ def test_one_mint_for_sixteen_threads(either: Start, row: str, error: Exception 
     assert answers == [expected] * 16
 
 
+def test_taken_back_while_others_wait(processes: Start) -> None:
+    """A lease that is taken back is not served to those who wait for the one after it, from their memory."""
+    clock, provider = StillClock(), Provider()
+    mine, other, operator = processes(clock), processes(clock), processes(clock)
+    hold(mine, provider, clock, "mandatory")
+    go_on = threading.Event()
+    slow = Provider(gate=go_on)
+    slow.errors = ALWAYS(REFUSED)
+    held = mine.peek(KEY)
+    assert held
+
+    with threads(1, lambda: answer(other, slow)) as leader:
+        until(lambda: len(slow.asked) == 1)
+        with threads(1, lambda: answer(mine, provider)) as follower:
+            assert clock.waiting.acquire(timeout=10), "it waits"
+            assert operator.invalidate(held.lease.lease_id)
+            go_on.set()
+
+    assert (leader, follower) == ([DENIED], [DENIED])
+
+
 def test_refresh_holds_up_nobody(either: Start) -> None:
     """While one thread refreshes in the advisory window, all others are served the living lease without waiting."""
     clock, provider = StillClock(), Provider()
