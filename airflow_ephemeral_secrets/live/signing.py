@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import cache
 from typing import Any
-from urllib.parse import quote, unquote, unquote_plus
+from urllib.parse import quote, unquote_to_bytes
 
 from airflow_ephemeral_secrets.credential import AwsCredential
 from airflow_ephemeral_secrets.sources.silence import silence
@@ -21,18 +21,22 @@ def canonical_target(target: str) -> str:
     """
     Write a path and query as AWS reads them, so that what is signed is what is sent.
 
-    Every segment, name and value is percent-encoded once (RFC 3986); a ``+`` in the query is a space, an encoded slash
-    stays one, and repeated, empty and bare parameters stay what they are.
+    Every segment, name and value is percent-encoded once (RFC 3986), byte for byte; a ``+`` in the query is a space, an
+    encoded slash stays one, and repeated, empty and bare parameters stay what they are.
 
     :param target: as a client put it on the wire
     """
     path, mark, query = target.partition("?")
-    segments = "/".join(quote(unquote(segment), safe=UNRESERVED) for segment in path.split("/"))
+    segments = "/".join(map(_once, path.split("/")))
     pairs = "&".join(
-        f"{quote(unquote_plus(name), safe=UNRESERVED)}={quote(unquote_plus(value), safe=UNRESERVED)}"
-        for name, _, value in (pair.partition("=") for pair in query.split("&") if pair)
+        f"{_once(name)}={_once(value)}"
+        for name, _, value in (pair.partition("=") for pair in query.replace("+", "%20").split("&") if pair)
     )
     return f"{segments}{mark if pairs else ''}{pairs}"
+
+
+def _once(text: str) -> str:
+    return quote(unquote_to_bytes(text), safe=UNRESERVED)
 
 
 def signature(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 UNRESERVED = "-_.~"
 
@@ -35,7 +35,7 @@ def canonical_path(path: str, *, normalize: bool) -> str:
 def canonical_query(query: str) -> str:
     """Encode each name and value, and sort by the one and then the other."""
     pairs = [pair.partition("=")[::2] for pair in query.split("&") if pair]
-    encoded = [(quote(unquote(name), safe=UNRESERVED), quote(unquote(value), safe=UNRESERVED)) for name, value in pairs]
+    encoded = [[quote(unquote_to_bytes(text), safe=UNRESERVED) for text in pair] for pair in pairs]
     return "&".join(f"{name}={value}" for name, value in sorted(encoded))
 
 

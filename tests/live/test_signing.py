@@ -105,6 +105,7 @@ ODD = [
     "/?empty=&bare&=nameless&&",
     "/?a=b=c&d=e%3Df&x=*'()!,;:@$/?",
     "/?X-Amz-Date=1&x-id=Get",
+    "/caf%E9/%ff?name=M%FCller+%80",
 ]
 
 
@@ -123,6 +124,11 @@ def test_odd_requests_pass(target: str, service: str) -> None:
 def test_keys_of_s3_stay_as_they_are() -> None:
     """S3 knows no normal form: slashes that stand twice are part of a key, and each byte is encoded once."""
     assert send("GET", "/b//a%2Fb/c%20d+e", [], "", service="s3").target == "/b//a%2Fb/c%20d%2Be"
+
+
+def test_bytes_stay_as_they_are() -> None:
+    """What is percent-encoded need not be UTF-8: each byte arrives as it was sent."""
+    assert send("GET", "/caf%E9?name=M%FCller", [], "", service="execute-api").target == "/caf%E9?name=M%FCller"
 
 
 def test_headers_that_stand_twice_are_signed_as_one() -> None:
