@@ -63,7 +63,7 @@ class Identity:
     ) -> None:
         facts = recipe.facts(caller)
         own = [facts["scope"].removesuffix(DEFAULT)] if isinstance(recipe.source, Azure) else []
-        self.key = (name, recipe.lease_key(caller, facts))
+        self.key = (name, caller, recipe.lease_key(caller, facts))
         self._recipe = recipe
         self._name = name
         self._resources = frozenset(resource.rstrip("/") for resource in (*own, *face.resources))

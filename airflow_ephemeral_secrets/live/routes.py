@@ -36,7 +36,7 @@ def open_route(
     sessions: bool = False,
 ) -> Route:
     """
-    Open a route, or give the one that is open for the same request.
+    Open a route, or give the one that is open for the same request of the same caller.
 
     :param name: the conn_id of the lookup
     :param sessions: whether the amazon provider makes its sessions by our factory
@@ -45,7 +45,7 @@ def open_route(
         return Route(command=command(face.verb, name, caller, resolver.config.where))
     if isinstance(face, ManagedIdentityFace):
         return _identity(resolver, recipe, name, caller, face)
-    key = (resolver, name, recipe.lease_key(caller, recipe.facts(caller)))
+    key = (resolver, name, caller, recipe.lease_key(caller, recipe.facts(caller)))
     supply = Supply(resolver, recipe, name, caller)
     if isinstance(face, CallbackFace) or (isinstance(face, StsFace) and sessions):
         return SESSIONS.route(key, lambda: supply)

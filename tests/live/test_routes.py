@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 import requests
 
+from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.errors import AccessDenied
 from airflow_ephemeral_secrets.live import kafka
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT
@@ -19,10 +21,10 @@ from airflow_ephemeral_secrets.testing import FakeClock, FakeSource
 from tests.resolving import CALLER, resolver
 
 
-def settings(made: Resolver, masked: list[Masks]) -> dict[str, Any]:
+def settings(made: Resolver, masked: list[Masks], caller: Caller = CALLER) -> dict[str, Any]:
     """Look the connection up: what librdkafka is told."""
     made._open_route, made._mask = open_route, masked.append
-    found = made.connection("api", CALLER)
+    found = made.connection("api", caller)
     assert found
     return dict(json.loads(found.extra or ""))
 
@@ -52,6 +54,17 @@ def test_same_request_has_the_same_connection(source: FakeSource, live: Any) -> 
     made = resolver(source=source, shape=shape(live))
 
     assert settings(made, []) == settings(made, [])
+
+
+@pytest.mark.parametrize("live", [True, "oauth_cb"])
+def test_each_caller_has_a_connection_of_its_own(source: FakeSource, live: Any) -> None:
+    """Where one lease serves two triggers, each has a place of its own, which knows whom to name in the audit."""
+    made = resolver(source=source, shape=shape(live))
+    key = "sasl.oauthbearer.config" if live == "oauth_cb" else "sasl.oauthbearer.client.secret"
+    other = msgspec.structs.replace(CALLER, task_id="another_task")
+
+    assert settings(made, [])[key] != settings(made, [], other)[key]
+    assert len(source.minted) == 1
 
 
 @pytest.mark.parametrize("live", [True, "oauth_cb"])
