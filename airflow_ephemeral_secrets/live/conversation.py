@@ -55,6 +55,7 @@ class Conversation:
         self._client = client
         self._wire = h11.Connection(h11.SERVER, max_incomplete_event_size=LARGEST_HEAD)
         self._kept: dict[object, str] = {}
+        self._head_only = False
 
     def hold(self) -> None:
         """Answer requests until one is the last; a connection that breaks off is no news."""
@@ -72,6 +73,7 @@ class Conversation:
         """Answer one request; say whether another may follow on a connection that is kept for that."""
         import h11
 
+        self._head_only = False
         try:
             request = self._head(kept)
         except h11.RemoteProtocolError as error:
@@ -81,6 +83,7 @@ class Conversation:
             return False
         self._client.settimeout(STALL)
         method, target = request.method.decode(), request.target.decode("ascii", "replace")
+        self._head_only = method == "HEAD"
         headers = [(name.decode(), value.decode("latin-1")) for name, value in request.headers.raw_items()]
         given = {name.lower(): value for name, value in headers}
         if request.http_version not in (b"1.1", b"1.0"):
@@ -164,7 +167,7 @@ class Conversation:
             if not any(name.lower() == "content-length" for name, _ in answered.headers):
                 self._client.sendall(data)  # a body that comes when it comes, such as a stream of events
                 data = b""
-            for piece in answered.content:
+            for piece in () if self._head_only else answered.content:
                 self._client.sendall(data + (self._wire.send(h11.Data(data=piece)) or b""))
                 data = b""
             self._client.sendall(data + (self._wire.send(h11.EndOfMessage()) or b""))

@@ -43,6 +43,7 @@ class Server:
         self._mutex = threading.Lock()
         self._clients: set[socket.socket] = set()
         self._idle: OrderedDict[socket.socket, None] = OrderedDict()
+        self._full_since: float | None = None
         self._thread = threading.Thread(target=self._accept, name=NAME, daemon=True)
         self._thread.start()
 
@@ -53,15 +54,21 @@ class Server:
             except OSError:  # the end, or no descriptor is left at this moment
                 time.sleep(PAUSE)
                 continue
-            serve = self._serve if self._make_room() else self._turn_away
+            room = self._make_room()
             with self._mutex:
                 self._clients.add(client)
-            threading.Thread(target=serve, args=(client,), name=NAME, daemon=True).start()
+            try:
+                serve = self._serve if room else self._turn_away
+                threading.Thread(target=serve, args=(client,), name=NAME, daemon=True).start()
+            except RuntimeError:  # no thread is left at this moment
+                self._close(client)
+                if room:
+                    self._room.release()
 
     def _make_room(self) -> bool:
-        ends = time.monotonic() + ROOM
         while not self._room.acquire(blocking=False):
-            if time.monotonic() > ends:
+            self._full_since = self._full_since or time.monotonic()
+            if time.monotonic() > self._full_since + ROOM:
                 return False
             with self._mutex:
                 if client := next(filter(_silent, self._idle), None):
@@ -69,6 +76,7 @@ class Server:
                     _shut(client)
             if self._room.acquire(timeout=PAUSE):
                 break
+        self._full_since = None
         return True
 
     def _serve(self, client: socket.socket) -> None:
