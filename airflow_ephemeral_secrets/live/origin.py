@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from airflow_ephemeral_secrets.credential import AwsCredential, BasicCredential, BearerToken, Credential
 from airflow_ephemeral_secrets.errors import AccessDenied, EphemeralSecretsError, MintError
@@ -33,6 +33,8 @@ class Supplying(Protocol):
     def renew(self, lease: Lease, *, dead: bool) -> bool: ...
 
     def worked(self, lease: Lease) -> None: ...
+
+    def minted_in_vain(self, lease: Lease) -> None: ...
 
 
 class Origin:
@@ -69,7 +71,7 @@ class Origin:
 
     def _answer(self, asked: Asked, *, again: bool) -> Answered:
         if self._proven(asked):
-            return self._passed_back(self._send(asked, None, again=again))
+            return self._passed_back(asked, self._send(asked, None, again=again))
         lease = self._supply.lease()
         response = self._send(asked, lease.credential, again=again)
         renewed = response.status == self.rejects and self._supply.renew(lease, dead=self._expired(response))
@@ -77,9 +79,11 @@ class Origin:
             response.close()
             lease = self._supply.lease()
             response = self._send(asked, lease.credential, again=again)
+            if response.status == self.rejects:
+                self._supply.minted_in_vain(lease)
         if response.status != self.rejects:
             self._supply.worked(lease)
-        return self._passed_back(response)
+        return self._passed_back(asked, response)
 
     def _prepare(self, asked: Asked) -> bool:
         """Say whether the request can be sent twice: a body is held for that if it is small."""
@@ -119,22 +123,23 @@ class Origin:
         """Say whether the API told that the credential is dead."""
         return False
 
-    def _passed_back(self, response: BaseHTTPResponse) -> Answered:
+    def _passed_back(self, asked: Asked, response: BaseHTTPResponse) -> Answered:
         headers = [
-            (name, self._here(value) if name.lower() == "location" else value)
+            (name, self._here(asked, value) if name.lower() == "location" else value)
             for name, value in end_to_end(list(response.headers.iteritems()))
         ]
         return Answered(response.status, headers, Content(response))
 
-    def _here(self, location: str) -> str:
-        """Lead a redirect within the API back through this face."""
+    def _here(self, asked: Asked, location: str) -> str:
+        """Lead a redirect within the API back through this face, and any other there where the API leads."""
         try:
-            to = urlsplit(location)
-            within = not to.netloc or _address(to, self._scheme) == self._address
+            there = urljoin(f"{self._origin}{self._base}{asked.target}", location)
+            to = urlsplit(there)
+            within = _address(to, self._scheme) == self._address
         except ValueError:
             return location
         if not within or not f"{to.path}/".startswith(f"{self._base}/"):
-            return location
+            return there
         path = to.path.removeprefix(self._base) or "/"
         return urlunsplit(to._replace(scheme="", netloc="", path=f"/.{path}" if path.startswith("//") else path))
 

@@ -35,6 +35,7 @@ class Supply:
         self._mutex = threading.Lock()
         self._given: str | None = None
         self._rejected: str | None = None
+        self._in_vain: str | None = None
         self._renewed = float("-inf")
 
     def lease(self) -> Lease:
@@ -63,15 +64,20 @@ class Supply:
         """
         now = self._resolver.clock.now()
         with self._mutex:
-            if lease.lease_id == self._rejected:
+            resting = now.boot - self._renewed < REST
+            if lease.lease_id != self._given or (resting and lease.lease_id == self._rejected):
                 return True
-            if now.boot - self._renewed < REST or (not dead and lease.age(now) < min(SETTLED, lease.life / 3)):
+            if resting or (not dead and lease.age(now) < min(SETTLED, lease.life / 3)):
                 return False
             self._rejected, self._renewed = lease.lease_id, now.boot
-        self._resolver.invalidate(lease.lease_id)
+            self._resolver.invalidate(lease.lease_id)
         return True
 
     def worked(self, lease: Lease) -> None:
         """Note that the target took a lease, so that the next one it rejects is worth another."""
-        if lease.lease_id != self._rejected:
+        if lease.lease_id not in (self._rejected, self._in_vain):
             self._renewed = float("-inf")
+
+    def minted_in_vain(self, lease: Lease) -> None:
+        """Note that the target rejected a lease like the one before: whatever else it takes it for, no other helps."""
+        self._in_vain = lease.lease_id

@@ -15,11 +15,12 @@ import requests
 import trustme
 
 from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK
+from airflow_ephemeral_secrets.credential import BearerToken, Credential
 from airflow_ephemeral_secrets.live import upstream
 from airflow_ephemeral_secrets.live.endpoint import ENDPOINT
 from airflow_ephemeral_secrets.shapes.http import Http
 from airflow_ephemeral_secrets.shapes.http_sigv4 import HttpSigV4
-from airflow_ephemeral_secrets.sources.base import Network
+from airflow_ephemeral_secrets.sources.base import Minting, Network
 from airflow_ephemeral_secrets.testing import FakeClock, FakeSource
 from tests.live.asking import REGION, Asking, Keys
 from tests.live.gateways import Gateway, Seen, Tokens
@@ -281,6 +282,42 @@ def test_api_that_takes_no_token_is_no_storm(lead: Lead, source: FakeSource, clo
             clock.advance(1)
 
     assert len(source.minted) <= 4
+
+
+def test_path_that_takes_no_token_is_no_storm(lead: Lead, source: FakeSource, clock: FakeClock) -> None:
+    """Nor where another path of the API takes each of them."""
+    refuses = refusing({"WWW-Authenticate": 'Bearer error="invalid_token"'})
+    with Gateway(lambda seen: refuses(seen) if seen.target == "/other" else None) as gateway:
+        asking = lead(gateway.url)
+        for _ in range(120):
+            assert [asking("GET", path).status_code for path in ("/orders", "/other")] == [200, 401]
+            clock.advance(1)
+
+    assert len(source.minted) <= 4
+
+
+def test_provider_that_repeats_a_revoked_token_is_asked_again(clock: FakeClock) -> None:
+    """A provider with a cache of its own may give the same token once more; a minute later it is asked again."""
+    known = ["token-1"]
+
+    class Caching(FakeSource, frozen=True, kw_only=True, tag="caching"):
+        def mint(self, minting: Minting) -> Credential:
+            super().mint(minting)
+            return BearerToken(token=known[-1], expires_at=began + 3_600, principal="somebody")
+
+    source, began = Caching(), clock.wall
+    tokens = Tokens(lambda token: token == "token-2" if tokens.revoked else True)
+    tokens.says = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    with Gateway(tokens) as gateway:
+        asking = Asking(source, Http(source="fake", host=gateway.url, live=True), clock)
+        asking("GET", "/orders")
+        tokens.revoked.add("token-1")
+        assert [asking("GET", "/orders").status_code for _ in range(3)] == [401] * 3
+        assert len(source.minted) == 2
+        known.append("token-2")
+        clock.advance(61)
+
+        assert asking("GET", "/orders").status_code == 200
 
 
 def test_token_that_is_said_to_be_dead_is_minted_anew(lead: Lead, source: FakeSource) -> None:
