@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from airflow_ephemeral_secrets.audit_line import (
     AuditEvent,
@@ -19,6 +19,7 @@ from airflow_ephemeral_secrets.audit_line import (
     of_invalidation,
     of_lease,
 )
+from airflow_ephemeral_secrets.audit_outlet import Outlet, Sink
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import Clock, Instant
 from airflow_ephemeral_secrets.credential import Credential
@@ -32,26 +33,12 @@ log = logging.getLogger("airflow_ephemeral_secrets.audit")
 REMEMBERED = 64
 
 
-class Sink(Protocol):
-    """Where lines go; ``what`` names it in messages."""
-
-    what: str
-
-    def write(self, line: bytes) -> None:
-        """
-        Take one line, at once.
-
-        :raises OSError: when the line is lost
-        """
-
-
 class Audit:
     """
     Write events.
 
     Mints, refusals and failures are logged at INFO, lookups that a cache answered at DEBUG. A sink that does not take
-    a line costs that line, never a lookup: the first loss is a warning, and the next line that goes through says how
-    many before it were lost.
+    a line costs that line, never a lookup.
 
     :param clock: dates and times events
     :param open_sinks: opens, at the first line, whatever else lines go to
@@ -64,9 +51,8 @@ class Audit:
         self._clock = clock
         self._open_sinks = open_sinks
         self._telemetry = telemetry
-        self._opened: Sequence[Sink] | None = None
+        self._opened: Sequence[Outlet] | None = None
         self._mutex = threading.Lock()
-        self._lost = 0
         self._grants: dict[object, bytes] = {}
 
     @contextmanager
@@ -150,37 +136,22 @@ class Audit:
             self._line(now, encoded(event.facts(kind) | told), logging.INFO, took)
 
     def _heard(self, level: int) -> bool:
-        return bool(self._sinks()) or log.isEnabledFor(level)
+        return bool(self._outlets()) or log.isEnabledFor(level)
 
     def _line(self, now: Instant, rest: bytes, level: int, took: float | None = None) -> None:
-        lost = self._lost
-        line = Head(moment(now.wall), os.getpid(), took, lost).before(rest)
+        head = Head(moment(now.wall), os.getpid(), took)
+        line = head.before(rest)
         if log.isEnabledFor(level):
             log.log(level, "%s", line.decode())
-        refused = [sink for sink in self._sinks() if not self._send(sink, line)]
-        if lost and not refused:
-            with self._mutex:
-                self._lost -= lost
-            logging.getLogger(__name__).warning("audit lines are taken again; %d were lost", lost)
+        for outlet in self._outlets():
+            outlet.write(line, head, rest)
 
-    def _sinks(self) -> Sequence[Sink]:
+    def _outlets(self) -> Sequence[Outlet]:
         if self._opened is None:
             with self._mutex:
-                self._opened = self._open_sinks()
+                if self._opened is None:
+                    self._opened = [Outlet(sink, self._telemetry) for sink in self._open_sinks()]
         return self._opened
-
-    def _send(self, sink: Sink, line: bytes) -> bool:
-        try:
-            sink.write(line)
-        except OSError as error:
-            with self._mutex:
-                first, self._lost = not self._lost, self._lost + 1
-            self._telemetry.count("audit.lost", {})
-            if first:
-                reason = os.strerror(error.errno).lower() if error.errno else error
-                logging.getLogger(__name__).warning("%s: %s; its lines are lost", sink.what, reason)
-            return False
-        return True
 
 
 def _milliseconds(start: Instant, end: Instant) -> float:

@@ -15,7 +15,7 @@ SCOPE = "airflow_ephemeral_secrets.audit"
 PATIENCE = 2.0
 
 
-class Syslog(SysLogHandler):
+class Syslog:
     """
     Send lines to syslog (RFC 3164) as datagrams, without ever waiting for it.
 
@@ -23,20 +23,11 @@ class Syslog(SysLogHandler):
     :param facility: such as ``authpriv``
     """
 
-    ident = "airflow-ephemeral: "
-    socket: socket.socket
-
     def __init__(self, place: str, facility: str) -> None:
-        host, _, port = place.rpartition(":")
-        address = place if place.startswith("/") else (host.strip("[]"), int(port))
-        super().__init__(address, facility, socket.SOCK_DGRAM)
         self.what = f"syslog {place}"
-        if not self.unixsocket:
-            self.socket.setblocking(False)
-
-    def _connect_unixsocket(self, address: str) -> None:
-        super()._connect_unixsocket(address)  # type: ignore[misc]  # typeshed leaves it out
-        self.socket.setblocking(False)
+        self._place = place
+        self._facility = facility
+        self._handler: _Handler | None = None
 
     def write(self, line: bytes) -> None:
         """
@@ -44,7 +35,29 @@ class Syslog(SysLogHandler):
 
         :raises OSError: when syslog does not take it now
         """
-        self.emit(logging.LogRecord(SCOPE, logging.INFO, "", 0, line.decode(), (), None))
+        if self._handler is None:
+            host, _, port = self._place.rpartition(":")
+            address = self._place if self._place.startswith("/") else (host.strip("[]"), int(port))
+            self._handler = _Handler(address, self._facility, socket.SOCK_DGRAM)
+        self._handler.emit(logging.LogRecord(SCOPE, logging.INFO, "", 0, line.decode(), (), None))
+
+    def close(self) -> None:
+        if self._handler:
+            self._handler.close()
+
+
+class _Handler(SysLogHandler):
+    ident = "airflow-ephemeral: "
+    socket: socket.socket
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        if not self.unixsocket:
+            self.socket.setblocking(False)
+
+    def _connect_unixsocket(self, address: str) -> None:
+        super()._connect_unixsocket(address)  # type: ignore[misc]  # typeshed leaves it out
+        self.socket.setblocking(False)
 
     def handleError(self, record: logging.LogRecord) -> None:  # the name is logging's
         """Let whoever writes know: it is called where the error is handled."""
@@ -57,7 +70,6 @@ class OpenTelemetry:
 
     Ours sends in a thread of its own, over HTTP, to what ``OTEL_EXPORTER_OTLP_ENDPOINT`` and the like say. At the end
     of the process it is waited for, two seconds at most.
-
     """
 
     what = "OpenTelemetry"
@@ -69,7 +81,7 @@ class OpenTelemetry:
         """
         Hand over one line.
 
-        :raises OSError: when the package is missing
+        :raises OSError: when the package is missing, or its SDK does not start with these settings
         """
         if self._emit is None:
             self._emit = _emitter()
@@ -85,8 +97,14 @@ def _emitter() -> Callable[..., None]:
         if not isinstance(provider, LoggerProvider):
             provider = _own_provider()
     except ImportError:
-        raise OSError("is not installed: pip install 'airflow-ephemeral-secrets[otel]'") from None
+        return partial(_lose, "is not installed: pip install 'airflow-ephemeral-secrets[otel]'")
+    except Exception as error:  # the SDK raises whatever a setting leads it to, and may tell its value
+        return partial(_lose, f"its SDK raised {type(error).__name__}; try: the OTEL_* variables of this process")
     return partial(provider.get_logger(SCOPE).emit, severity_number=SeverityNumber.INFO, severity_text="INFO")
+
+
+def _lose(reason: str, **_: Any) -> None:
+    raise OSError(reason)
 
 
 def _own_provider() -> Any:

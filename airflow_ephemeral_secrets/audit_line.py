@@ -19,7 +19,7 @@ from airflow_ephemeral_secrets.leases.lease import Lease
 from airflow_ephemeral_secrets.recipe import Recipe
 
 LONGEST = 16 * 1024 - 256
-SHOWN = 500
+SHOWN = (500, 80)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -69,7 +69,10 @@ def encoded(facts: Mapping[str, Any]) -> bytes:
     A line has at most 16 KiB: where it would be longer, each text in it is cut, such as a made-up conn_id.
     """
     line = _encode(facts)
-    return b"," + (line if len(line) <= LONGEST else _encode(_shortened(msgspec.to_builtins(facts))))[1:]
+    for shown in SHOWN:
+        if len(line) > LONGEST:
+            line = _encode(_shortened(msgspec.to_builtins(facts), shown))
+    return b"," + line[1:]
 
 
 class Head(Struct, omit_defaults=True):
@@ -91,10 +94,10 @@ class Head(Struct, omit_defaults=True):
         return _encode(self)[:-1] + rest
 
 
-def _shortened(value: Any) -> Any:
+def _shortened(value: Any, shown: int) -> Any:
     if isinstance(value, dict):
-        return {key: _shortened(item) for key, item in value.items()}
-    return value[:SHOWN] if isinstance(value, str) else value
+        return {key: _shortened(item, shown) for key, item in value.items()}
+    return value[:shown] if isinstance(value, str) else value
 
 
 @lru_cache(maxsize=1)

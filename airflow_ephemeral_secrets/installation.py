@@ -17,8 +17,9 @@ from typing import Any
 import msgspec
 
 from airflow_ephemeral_secrets import document
-from airflow_ephemeral_secrets.audit import Audit, Sink
+from airflow_ephemeral_secrets.audit import Audit
 from airflow_ephemeral_secrets.audit_file import AuditFile
+from airflow_ephemeral_secrets.audit_outlet import Sink
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import SystemClock
 from airflow_ephemeral_secrets.config import EVERYTHING, INLINE, Config, Owned, from_document, owned

@@ -119,15 +119,16 @@ class Resolver:
         shape = recipe.shape
         assert isinstance(shape, Shape)
         deadline = self.deadline()
-        held = self.lease(recipe, conn_id, caller, deadline)
 
         def secret(name: SecretName) -> str:
             return self._secret(recipe, name, deadline)
 
-        if face := shape.face():
-            return shape.render_live(self._open_route(self, recipe, conn_id, caller, face), secret)
-        spec = shape.render(held.lease.credential, secret)
-        return msgspec.structs.replace(spec, until=held.lease.issued_boot + held.lease.life)
+        with self.audit.request(caller, conn_id, recipe) as event:
+            lease = self._lease(event, deadline).lease
+            if face := shape.face():
+                return shape.render_live(self._open_route(self, recipe, conn_id, caller, face), secret)
+            spec = shape.render(lease.credential, secret)
+        return msgspec.structs.replace(spec, until=lease.issued_boot + lease.life)
 
     def variable(self, key: str, caller: Caller) -> Value | None:
         """
@@ -141,8 +142,9 @@ class Resolver:
             return None
         shape = recipe.shape
         assert isinstance(shape, VariableShape)
-        lease = self.lease(recipe, key, caller, self.deadline()).lease
-        text = fill(shape.value, lease.credential)
+        with self.audit.request(caller, key, recipe) as event:
+            lease = self._lease(event, self.deadline()).lease
+            text = fill(shape.value, lease.credential)
         return Value(text, Masks(forms((*lease.credential.secrets(), text)), until=lease.issued_boot + lease.life))
 
     def lease(self, recipe: Recipe, name: str, caller: Caller, deadline: Deadline, *, known: str | None = None) -> Held:
@@ -153,22 +155,26 @@ class Resolver:
         :raises EphemeralSecretsError: when there is none
         """
         with self.audit.request(caller, name, recipe) as event:
-            self.policy.require(caller, recipe, name)
-            facts = recipe.facts(caller)
-            key = recipe.lease_key(caller, facts)
+            return self._lease(event, deadline, known)
 
-            def mint(asked: Instant) -> Credential:
-                return self._mint(recipe, caller, facts, asked, deadline, event)
+    def _lease(self, event: AuditEvent, deadline: Deadline, known: str | None = None) -> Held:
+        recipe, caller = event.recipe, event.caller
+        self.policy.require(caller, recipe, event.name)
+        facts = recipe.facts(caller)
+        key = recipe.lease_key(caller, facts)
 
-            try:
-                held = self.leases.acquire(key, mint, deadline=deadline, hold=recipe.source.hold)
-            except MintError as error:
-                error.source = error.source or recipe.source_name
-                raise
-            if held.lease.lease_id != known:
-                event.granted(held)
-            self.first_end = min(self.first_end, held.lease.issued_boot + held.lease.life)
-            return held
+        def mint(asked: Instant) -> Credential:
+            return self._mint(recipe, caller, facts, asked, deadline, event)
+
+        try:
+            held = self.leases.acquire(key, mint, deadline=deadline, hold=recipe.source.hold)
+        except MintError as error:
+            error.source = error.source or recipe.source_name
+            raise
+        if held.lease.lease_id != known:
+            event.granted(held)
+        self.first_end = min(self.first_end, held.lease.issued_boot + held.lease.life)
+        return held
 
     def mask(self, lease: Lease) -> None:
         """Hide a credential that goes to a place of ours, and not into a connection that is looked up."""

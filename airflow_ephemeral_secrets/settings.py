@@ -32,6 +32,16 @@ class SyslogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = "/dev/log"
     facility: Facility = "authpriv"
 
+    def __post_init__(self) -> None:
+        if self.address.startswith("/"):
+            return
+        from ipaddress import ip_address
+
+        host, _, port = self.address.rpartition(":")
+        ip_address(host.strip("[]"))
+        if not 0 < int(port) <= 65_535:
+            raise ValueError(f"{port} is not a port")
+
 
 class AuditSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """

@@ -265,6 +265,17 @@ def test_line_is_bounded(tmp_path: Path) -> None:
     assert lines(file)[-1]["caller"]["dag_id"] == "d" * 500
 
 
+def test_line_is_bounded_whatever_is_in_it(tmp_path: Path) -> None:
+    """Nor do characters that take six bytes each, in each of its texts."""
+    file, text = tmp_path / "audit.jsonl", "\x01" * 5_000
+    long = Caller(process="server", dag_id=text, task_id=text, run_id=text, team=text, run_type=text, owner=text)
+    with pytest.raises(AccessDenied):
+        resolver(audit=file).connection("api", long)
+    (line,) = file.read_bytes().splitlines()
+    assert len(line) < LONGEST
+    assert json.loads(line)["outcome"] == "deny"
+
+
 def test_many_writers_tear_no_line(tmp_path: Path) -> None:
     """Processes that write at once, while the file is rotated under them, leave whole lines and lose none."""
     file = tmp_path / "audit.jsonl"

@@ -79,8 +79,8 @@ for _ in range(3):
 """
 
 
-def emit(endpoint: str) -> subprocess.CompletedProcess[str]:
-    variables = {**allowed(), "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+def emit(endpoint: str, **more: str) -> subprocess.CompletedProcess[str]:
+    variables = {**allowed(), "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, **more}
     command = [sys.executable, "-W", "error", "-c", EMIT]
     return subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=60)
 
@@ -100,6 +100,20 @@ def test_collector_that_is_away_is_not_waited_for() -> None:
     """A collector that nobody runs costs the end of a process two seconds at most, and no lookup anything."""
     done = emit("http://127.0.0.1:9")
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"OTEL_BLRP_MAX_QUEUE_SIZE": "100"}, "its SDK raised ValueError; try: the OTEL_* variables"),
+        ({"OTEL_PYTHON_LOGGER_PROVIDER": "unknown"}, "its SDK raised StopIteration; try: the OTEL_* variables"),
+    ],
+)
+def test_settings_that_its_sdk_cannot_use(setting: dict[str, str], told: str) -> None:
+    """A pipeline that does not start costs each line, as one that is missing, and says where to look."""
+    done = emit("http://127.0.0.1:9", **setting)
+    assert done.returncode == 1
+    assert f"OSError: {told}" in done.stderr
 
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

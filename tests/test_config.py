@@ -284,6 +284,29 @@ def test_defaults() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("/dev/log", None),
+        ("/run/a:b", None),
+        ("192.0.2.7:514", None),
+        ("[::1]:65535", None),
+        ("192.0.2.300:514", "'192.0.2.300' does not appear to be an IPv4 or IPv6 address"),
+        ("[:::::]:514", "':::::' does not appear to be an IPv4 or IPv6 address"),
+        ("192.0.2.7:65536", "65536 is not a port"),
+        ("192.0.2.7:0", "0 is not a port"),
+    ],
+)
+def test_address_of_syslog(address: str, problem: str | None) -> None:
+    """What syslog could never be sent to is a problem of the configuration, not of each lookup."""
+    text = f"version: 1\naudit: {{syslog: {{address: '{address}'}}}}"
+
+    if problem:
+        assert problems(text) == (f"audit.syslog: {problem}",)
+    else:
+        assert load(text).audit.syslog
+
+
 def test_reads_what_is_written() -> None:
     """Settings, secrets, sources and recipes carry what the file says."""
     config = load(WHOLE["everything"])

@@ -13,14 +13,20 @@ import pytest
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.clock import Deadline
 from airflow_ephemeral_secrets.credential import BearerToken, Credential
-from airflow_ephemeral_secrets.errors import AccessDenied, SourceFailed, SourceRefused, SourceUnavailable
+from airflow_ephemeral_secrets.errors import (
+    AccessDenied,
+    EphemeralSecretsError,
+    SourceFailed,
+    SourceRefused,
+    SourceUnavailable,
+)
 from airflow_ephemeral_secrets.leases.cache import LeaseCache
 from airflow_ephemeral_secrets.reading import SecretName
 from airflow_ephemeral_secrets.shapes.base import Rule
 from airflow_ephemeral_secrets.shapes.http import Http
 from airflow_ephemeral_secrets.sources.aws import AwsAssumeRole
 from airflow_ephemeral_secrets.sources.base import Minting, Network, SecretReference, Source
-from airflow_ephemeral_secrets.sources.secret_refs import FileReference
+from airflow_ephemeral_secrets.sources.secret_refs import EnvironmentReference, FileReference
 from airflow_ephemeral_secrets.sources.static import Static
 from airflow_ephemeral_secrets.testing import FakeClock, FakeSource
 from tests.resolving import CALLER, resolver
@@ -128,6 +134,33 @@ def test_header_secret_is_read_once_per_process() -> None:
     clock.advance(301)
     asked.connection("api", CALLER)
     assert READS == ["key", "key"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "references", "code", "outcome"),
+    [
+        (
+            Http(source="fake", host="https://api.example.com", headers={"X-Api-Key": SecretName(secret="key")}),
+            {"key": EnvironmentReference(name="NOT_SET_ON_THIS_WORKER")},
+            "secret_missing",
+            "fail",
+        ),
+        (Http(source="fake", host="https://api.example.com", live=True), {}, "not_live_here", "deny"),
+    ],
+)
+def test_lookup_that_fails_after_the_lease_is_no_grant(
+    tmp_path: Path, shape: Http, references: dict[str, SecretReference], code: str, outcome: str
+) -> None:
+    """A lookup ends with what the task gets: no secret for a header, or no place, is audited as that."""
+    file = tmp_path / "audit.jsonl"
+    with pytest.raises(EphemeralSecretsError):
+        resolver(shape=shape, references=references, audit=file).connection("api", CALLER)
+
+    told = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(line["event"], line["outcome"], line.get("code")) for line in told] == [
+        ("mint", "grant", None),
+        ("lookup", outcome, code),
+    ]
 
 
 SHAPE = [("shape", True)] * len(Http.cautions)
