@@ -18,6 +18,8 @@ from msgspec import Struct
 LONGEST_LINE = 1 << 20
 LONGEST = 300
 DEEPEST = 6
+LATEST = 1e11
+"""Epoch seconds, in the year 5138: what is later is counted in a smaller unit, or is no time."""
 
 NAMES: dict[str, tuple[str, ...]] = {
     "time": (
@@ -158,7 +160,7 @@ def _time(value: Any) -> float | None:
     number = _number(value)
     if number is not None:
         return (
-            next((number / unit for unit in (1, 1e3, 1e6, 1e9) if number / unit < 1e11), None) if number > 0 else None
+            next((number / unit for unit in (1, 1e3, 1e6, 1e9) if number / unit < LATEST), None) if number > 0 else None
         )
     if not isinstance(value, str):
         return None
@@ -166,7 +168,8 @@ def _time(value: Any) -> float | None:
     for read in (datetime.fromisoformat, lambda text: datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z")):
         try:
             moment = read(text)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+            at = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+            return at if 0 < at < LATEST else None
         except (ValueError, OverflowError):
             continue
     return None

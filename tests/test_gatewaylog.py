@@ -100,6 +100,8 @@ def test_a_value_can_be_compared() -> None:
         ("2027-01-15T13:00:00+01:00", NOON),
         ("2027-01-15 12:00:00", NOON),
         ("yesterday", None),
+        ("0001-01-01T00:00:00+10:00", None),
+        ("9999-12-31T23:59:59.999999Z", None),
         (True, None),
         (-5, None),
         ("9" * 400, None),
