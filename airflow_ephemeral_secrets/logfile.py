@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from airflow_ephemeral_secrets.archive import BROKEN
 from airflow_ephemeral_secrets.gatewaylog import LONGEST_LINE, Entry, entry
 
 LARGEST_DOCUMENT = 64 << 20
@@ -26,14 +27,17 @@ def entries(file: BufferedIOBase, gateway: str) -> Iterator[Entry | None]:
 
     :param file: one that can go back to its beginning
     :param gateway: its name, for the timeline
-    :return: None for what is no call
+    :return: None for what is no call, and where a compressed file breaks off
     """
-    documents = _documents(file)
-    if documents is not None:
-        yield from (_of_document(one, gateway) for one in documents)
-        return
-    file.seek(0)
-    yield from (_of_line(line, gateway) for line in _lines(file))
+    try:
+        documents = _documents(file)
+        if documents is not None:
+            yield from (_of_document(one, gateway) for one in documents)
+            return
+        file.seek(0)
+        yield from (_of_line(line, gateway) for line in _lines(file))
+    except BROKEN:
+        yield None
 
 
 def _documents(file: BufferedIOBase) -> list[Any] | None:
@@ -42,7 +46,10 @@ def _documents(file: BufferedIOBase) -> list[Any] | None:
     if first.lstrip()[:1] not in (b"[", b"{") or isinstance(_decode(first), Mapping):
         return None
     file.seek(0)
-    content = file.read(LARGEST_DOCUMENT + 1)
+    try:
+        content = file.read(LARGEST_DOCUMENT + 1)
+    except BROKEN:
+        return None
     found = _decode(content) if len(content) <= LARGEST_DOCUMENT else None
     return found if isinstance(found, list) else None if found is None else [found]
 
@@ -87,9 +94,10 @@ def _transaction(points: list[Any]) -> dict[str, Any]:
     ]
     asked = next((one for one in results if one.get("ActionResult") == "RequestMessage"), {})
     answers = [one for one in results if one.get("ActionResult") == "ResponseMessage"]
+    listed = asked.get("headers")
     headers = {
         str(header.get("name")).lower(): header.get("value")
-        for header in asked.get("headers") or ()
+        for header in (listed if isinstance(listed, list) else ())
         if isinstance(header, Mapping)
     }
     return {

@@ -7,20 +7,25 @@ JSON writes as it is, so that lines are found however something that ships logs 
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from datetime import datetime
+from contextlib import nullcontext, suppress
+from datetime import datetime, timezone
 from heapq import nlargest
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader
+from itertools import islice
 from operator import attrgetter
 from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
 
+from airflow_ephemeral_secrets import archive
+
+AHEAD = 128
+"""How many files are held open before they are read."""
 BLOCK = 4 << 20
 LONGEST_LINE = 1 << 20
 MOST = 100_000
@@ -117,7 +122,7 @@ class Timeline(NamedTuple):
 
     :param lines: in the order of time
     :param left_out: how many more there are, all of them older
-    :param malformed: how many of the lines looked at are none of an audit
+    :param malformed: how many of the lines looked at are none of an audit, and how many files break off or have gone
     """
 
     lines: list[Line]
@@ -166,34 +171,68 @@ def read(paths: Iterable[str], wanted: Wanted, most: int = MOST) -> Timeline:
 
 
 def scan(paths: Iterable[str], wanted: Wanted) -> Iterator[Line | None]:
-    """Give the lines wanted as they stand in some files, one at a time, and None for each that is none of an audit."""
-    for raw in _candidates(paths, wanted):
-        line = _decode(raw)
-        if line is None or wanted.admits(line):
-            yield line
+    """
+    Give the lines wanted as they stand in some files, one at a time.
+
+    :return: None for each line that is none of an audit, and for each file that breaks off or has gone
+    :raises OSError: when a file cannot be read
+    """
+    for file in _opened(paths):
+        if file is None:
+            yield None
+            continue
+        try:
+            for raw in _candidates(file, wanted):
+                line = _decode(raw)
+                if line is None or wanted.admits(line):
+                    yield line
+        except archive.BROKEN:
+            yield None
 
 
 def _decode(raw: bytes) -> Line | None:
     try:
-        return msgspec.structs.replace(_decoder.decode(raw), raw=raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        line = _decoder.decode(raw)
+        return msgspec.structs.replace(line, raw=raw, time=line.time.astimezone(timezone.utc))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
 
 
 _decoder = msgspec.json.Decoder(Line)
 
 
-def _candidates(paths: Iterable[str], wanted: Wanted) -> Iterator[bytes]:
+def _opened(paths: Iterable[str]) -> Iterator[BufferedIOBase | None]:
+    """Open files long before they are read, for meanwhile a rotation may take them away; None for one that has gone."""
+    waiting = iter(paths)
+    ahead: deque[BufferedIOBase | None] = deque()
+    try:
+        ahead.extend(map(_open, islice(waiting, AHEAD)))
+        while ahead:
+            with ahead.popleft() or nullcontext() as file:
+                yield file
+            ahead.extend(map(_open, islice(waiting, 1)))
+    finally:
+        for file in filter(None, ahead):
+            file.close()
+
+
+def _open(path: str) -> BufferedIOBase | None:
+    try:
+        return archive.unpacked(path)
+    except FileNotFoundError:
+        return None
+
+
+def _candidates(file: BufferedIOBase, wanted: Wanted) -> Iterator[bytes]:
     """List the lines that may be wanted."""
     needle = wanted.needle()
-    for path in paths:
-        if wanted.since is not None and os.stat(path).st_mtime < wanted.since:
-            continue
-        with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
-            if wanted.since is not None and not path.endswith(".gz"):
-                _skip(file, wanted.since - SLACK)
-            for block in _blocks(file):
-                yield from _matching(block, needle) if needle else filter(None, block.split(b"\n"))
+    if wanted.since is not None:
+        if os.fstat(file.fileno()).st_mtime < wanted.since:
+            return
+        if isinstance(file, BufferedReader):
+            _skip(file, wanted.since - SLACK)
+    for block in _blocks(file):
+        yield from _matching(block, needle) if needle else filter(None, block.split(b"\n"))
 
 
 def _skip(file: BufferedIOBase, moment: float) -> None:
@@ -214,9 +253,9 @@ def _skip(file: BufferedIOBase, moment: float) -> None:
 
 
 def _blocks(file: BufferedIOBase) -> Iterator[bytes]:
-    """Read whole lines, many at a time; one that never ends is cut."""
+    """Read whole lines, many at a time; one that never ends is cut, and what precedes a fault is not lost."""
     rest = b""
-    while block := file.read(BLOCK):
+    while block := file.read1(BLOCK):
         whole, newline, tail = block.rpartition(b"\n")
         if newline or len(rest) > LONGEST_LINE:
             yield rest + whole

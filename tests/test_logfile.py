@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from typing import Any
@@ -81,9 +82,19 @@ def test_malformed_lines(bad: str, first: bool) -> None:
     assert found.count(None) == 1
 
 
+@pytest.mark.parametrize(("content", "least"), [(LINES + "\n" + LINES, 3), (json.dumps(CALLS, indent=2), 0)])
+def test_an_archive_that_breaks_off(content: str, least: int) -> None:
+    """Calls before the place where an archive breaks off are read, and that it does is counted."""
+    with gzip.open(io.BytesIO(gzip.compress(content.encode())[:-12])) as file:
+        found = list(logfile.entries(file, "gateway"))
+    assert found[-1] is None
+    assert len([one for one in found if one]) >= least
+
+
 def test_an_array_of_junk() -> None:
     """What is no call in an array is none."""
     assert read('[1, "a", null, {"point": [1, {"results": [2]}]}]') == [None] * 4
+    assert read('[{"point": [{"results": [{"ActionResult": "RequestMessage", "headers": 5}]}]}]') == [None]
 
 
 def test_an_empty_file() -> None:

@@ -84,7 +84,19 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", ["", "{", '{"time":"2027-', "[]", '{"event":"mint"}', '{"time":"yesterday","event":"mint"}', "\xff\xfe"]
+    "damage",
+    [
+        "",
+        "{",
+        '{"time":"2027-',
+        "[]",
+        '{"event":"mint"}',
+        '{"time":"yesterday","event":"mint"}',
+        '{"time":"9999-12-31T23:59:59-23:00","event":"mint"}',
+        '{"time":"0001-01-01T00:00:00+23:00","event":"mint"}',
+        "\xff\xfe",
+        pytest.param('{"time":"2020-01-15T12:00:00Z","event":"mint","x":' + "[" * 200_000, id="nested"),
+    ],
 )
 def test_damaged_lines_are_counted(tmp_path: Path, damage: str) -> None:
     """A line that is none of an audit costs nothing but itself, and is counted; an empty one is not."""
@@ -142,6 +154,62 @@ def test_rotated_files_are_read(tmp_path: Path) -> None:
         (tmp_path / name).write_text(line(99))
 
     assert seconds(read(files(str(tmp_path / "audit.jsonl")), Wanted())) == [0, 1, 2, 3, 4]
+
+
+WHOLE = gzip.compress("".join(line(at, pad=at % 100) for at in range(5_000)).encode())
+
+
+@pytest.mark.parametrize(
+    ("content", "least"),
+    [
+        pytest.param(WHOLE[:-8], 5_000, id="without its end"),
+        pytest.param(WHOLE[: len(WHOLE) // 2], 1_000, id="half"),
+        pytest.param(WHOLE[:-8] + bytes(8), 5_000, id="with another checksum"),
+        pytest.param(WHOLE[: len(WHOLE) // 2] + b"\xff" * 50, 1_000, id="damaged"),
+        pytest.param(b"hello", 0, id="not compressed"),
+    ],
+)
+def test_archives_that_break_off(tmp_path: Path, content: bytes, least: int) -> None:
+    """What a damaged archive still holds is told, and so are other files; that it breaks off is counted."""
+    (tmp_path / "audit.jsonl.1.gz").write_bytes(content)
+    (tmp_path / "audit.jsonl").write_text(line(6_000))
+
+    found = read(files(str(tmp_path / "audit.jsonl")), Wanted())
+
+    assert (seconds(found)[-1], found.malformed > 0) == (6_000, True)
+    assert len(found.lines) > least
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_rotation_takes_nothing_away(tmp_path: Path, compressed: bool) -> None:
+    """Files that are renamed or compressed while the first of them is read are read all the same, each once."""
+    names = ["audit.jsonl.2", "audit.jsonl.1", "audit.jsonl"]
+    for at, name in enumerate(names):
+        (tmp_path / name).write_text(line(at))
+    found = timeline.scan(files(str(tmp_path / "audit.jsonl")), Wanted())
+    told = [next(found)]
+    if compressed:
+        (tmp_path / "audit.jsonl.1").rename(tmp_path / "audit.jsonl.1.gz")
+    else:
+        for number, name in enumerate(names):
+            (tmp_path / name).rename(tmp_path / f"audit.jsonl.{3 - number}")
+        (tmp_path / "audit.jsonl").write_text(line(9))
+    told += found
+
+    assert [one and (one.time - NOON).total_seconds() for one in told] == [0, 1, 2]
+
+
+def test_files_held_open_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of very many files only some are opened ahead; one that has gone when its turn comes is counted."""
+    monkeypatch.setattr(timeline, "AHEAD", 2)
+    for at in range(4):
+        (tmp_path / f"{at}.jsonl").write_text(line(at))
+    found = timeline.scan(files(str(tmp_path)), Wanted())
+    next(found)
+    for gone in tmp_path.iterdir():
+        gone.unlink()
+
+    assert [one and (one.time - NOON).total_seconds() for one in found] == [1, None, None]
 
 
 def test_directory_of_files(tmp_path: Path) -> None:

@@ -64,13 +64,13 @@ def run(args: argparse.Namespace) -> int:
         ) from None
     if args.json:
         for line in found.lines:
-            print(line.raw.decode())
+            print(line.raw.decode(errors="replace"))
     else:
         print(render(HEAD, [_row(line, wanted) for line in found.lines]))
     if found.left_out:
         print(f"{found.left_out} older lines are left out; --since and the other options narrow it", file=sys.stderr)
     if found.malformed:
-        print(f"{found.malformed} lines are malformed, and left out", file=sys.stderr)
+        print(f"{found.malformed} malformed lines, or files that break off, are left out", file=sys.stderr)
     return 0 if found.lines else 1
 
 
@@ -89,7 +89,7 @@ def _moment(text: str) -> float:
 
 def _row(line: Line, wanted: Wanted) -> tuple[str, ...]:
     told = (
-        line.time.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        line.time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         line.event,
         line.outcome,
         line.conn_id,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from airflow_ephemeral_secrets import logfile, timeline
+from airflow_ephemeral_secrets import archive, logfile, timeline
 from airflow_ephemeral_secrets.cli.table import render
 from airflow_ephemeral_secrets.gatewaylog import Entry
 from airflow_ephemeral_secrets.provenance import HEAD, LONGEST_LIFE, Found, Provenance, Try, matched, row
@@ -53,7 +52,7 @@ def show(path: str, audit: Iterable[str], wanted: Wanted, *, as_json: bool) -> i
 
 
 def _entries(path: str, since: float | None) -> Iterator[Entry | None]:
-    with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
+    with archive.unpacked(path) as file:
         for one in logfile.entries(file, "file"):
             if one is None or since is None or one.time >= since:
                 yield one

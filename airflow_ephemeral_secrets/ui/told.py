@@ -79,8 +79,8 @@ def events(asked: Asked, limit: int) -> dict[str, Any]:
     place = None
     try:
         place = audit_files()
-        paths = timeline.files(place) if place else []
         with _one_reader:
+            paths = timeline.files(place) if place else []
             found = timeline.read(paths, asked, limit)
     except ConfigError as error:
         return {"files": place, "seen": 0, "events": [], "left_out": 0, "problem": str(error)}

@@ -299,6 +299,13 @@ def test_audit_as_json(capsys: pytest.CaptureFixture[str], audited: Path) -> Non
     assert (code, out.splitlines()) == (0, list(reversed(LINES.splitlines())))
 
 
+def test_audit_as_json_of_what_is_no_text(capsys: pytest.CaptureFixture[str], audited: Path) -> None:
+    """A line with bytes that are no text is printed with a mark in their place."""
+    audited.write_bytes(b'{"time":"2027-01-15T08:00:01Z","event":"lookup","note":"\xff"}\n')
+    code, out, _ = run(capsys, "audit", "--file", str(audited), "--json")
+    assert (code, json.loads(out)["note"]) == (0, "\N{REPLACEMENT CHARACTER}")
+
+
 def test_audit_says_where_no_file_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A place that holds no audit file is no empty audit: it is named."""
     code, _, err = run(capsys, "audit", "--file", str(tmp_path / "missing.jsonl"))
@@ -313,7 +320,7 @@ def test_audit_finds_nothing(capsys: pytest.CaptureFixture[str], audited: Path) 
     code, out, err = run(capsys, "audit", "--file", str(audited), "--since", "1s", "--dag-id", "nobody")
     assert (code, len(out.splitlines())) == (1, 1)
     code, out, err = run(capsys, "audit", "--file", str(audited))
-    assert (code, "1 lines are malformed" in err) == (0, True)
+    assert (code, "1 malformed lines" in err) == (0, True)
 
 
 @pytest.mark.parametrize(
