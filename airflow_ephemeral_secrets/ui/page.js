@@ -109,7 +109,7 @@ function showLeases(told, known) {
     leases.map((lease) => {
       const seen = known.get(lease.lease_id);
       const who = wide("");
-      who.append(principal(lease.principal));
+      who.append(principal(seen?.principal));
       return [
         countdown(lease.expires_at),
         who,

@@ -59,7 +59,11 @@ def since(hours: float | None, *, narrow: bool) -> float | None:
 
 
 def leases() -> dict[str, Any]:
-    """Tell what the store of this host holds, the soonest to end first."""
+    """
+    Tell what the store of this host holds, the soonest to end first.
+
+    A principal may name a Dag and its run, so whom a lease acts as is told by its lines in :func:`events` alone.
+    """
     about: dict[str, Any] = {"host": socket.gethostname(), "user": _settings.user(), "now": SYSTEM_CLOCK.now().wall}
     try:
         store = _installation().open_store()
@@ -121,7 +125,6 @@ def _lease(lease: Lease) -> dict[str, Any]:
     return {
         "lease_id": lease.lease_id,
         "kind": str(lease.credential.__struct_config__.tag),
-        "principal": lease.credential.principal,
         "state": lease.freshness(SYSTEM_CLOCK.now()),
         "issued_at": lease.issued_wall,
         "expires_at": lease.expires_at,

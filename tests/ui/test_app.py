@@ -210,7 +210,7 @@ def test_the_page_needs_nothing_that_the_policy_forbids() -> None:
 
 
 def test_leases(client: TestClient, tmp_path: Path) -> None:
-    """The leases of this host are told without their secrets, the soonest to end first, and whose they are."""
+    """The leases of this host are told, the soonest to end first, without secrets or a principal that names a Dag."""
     now = SYSTEM_CLOCK.now()
     found = Installation({"config_file": str(tmp_path / "ephemeral.json")}, _airflow.home(), lambda: None)
     store = found.open_store()
@@ -222,6 +222,7 @@ def test_leases(client: TestClient, tmp_path: Path) -> None:
     told = answer.json()
     assert [round(one["expires_at"] - now.wall) for one in told["leases"]] == [300, 900]
     assert {"host", "user", "now", "store"} <= told.keys()
+    assert told["leases"][0].keys() == {"lease_id", "kind", "state", "issued_at", "expires_at"}
     assert SECRET not in answer.text
 
 
