@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
-from itertools import islice
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -179,7 +178,12 @@ class Provenance:
             for correlation_id, since in lease.tries.items()
             if since - SLACK <= time and correlation_id in self._tries
         )
-        return tuple(self._tries[one] for one in dict.fromkeys(islice(held, NAMED + 1)))
+        found: dict[str, None] = {}
+        for one in held:
+            found[one] = None
+            if len(found) > NAMED:
+                break
+        return tuple(self._tries[one] for one in found)
 
 
 def matched(entries: Iterable[Entry | None], provenance: Provenance, counts: Counter[str]) -> Iterator[Found]:

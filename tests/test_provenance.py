@@ -106,6 +106,17 @@ def test_a_table_keeps_to_its_cells() -> None:
     assert row(Provenance([]).match(call(identity="a\x1b[2J\n")))[-1] == "a?[2J?"
 
 
+def test_many_leases_of_one_try_hide_no_other() -> None:
+    """A try that holds many leases of a principal is one candidate, and not the only one; many tries are cut."""
+    older, busy = line("count", "older"), [line("list", f"lease-{n}") for n in range(100)]
+    told = Provenance([older, *busy]).match(call(identity=ARN, words=frozenset({ARN}))).told()
+    assert (told["caller"], told["more"]) == (None, False)
+    assert told["candidates"] == ["orders run-1 list try 1", "orders run-1 count try 1"]
+    many = [line(f"task-{n}", f"lease-{n}") for n in range(100)]
+    told = Provenance(many).match(call(identity=ARN, words=frozenset({ARN}))).told()
+    assert (len(told["candidates"]), told["more"]) == (provenance.NAMED, True)
+
+
 def test_mapped_tasks_are_told_apart() -> None:
     """The index of a mapped task is part of its name."""
     who = Who(dag_id="orders", task_id="list", run_id="run-1", try_number=2, map_index=3)
