@@ -410,6 +410,13 @@ def old_password_under_a_pattern(setup: Setup) -> None:
     setup.environment["AIRFLOW_CONN_KEYED_A"] = "http://user:canary@example.com"
 
 
+@fault(("recipes", "AIRFLOW_CONN_HR_API is set"), ("recipes", "AIRFLOW_VAR_HR_TOKEN is set"))
+def old_passwords_under_patterns_in_capitals(setup: Setup) -> None:
+    setup.config["connections"]["HR_*"] = setup.config["connections"]["api"]
+    setup.config["variables"]["HR_*"] = setup.config["variables"]["API_TOKEN"]
+    setup.environment |= {"AIRFLOW_CONN_HR_API": "http://user:canary@example.com", "AIRFLOW_VAR_HR_TOKEN": "canary"}
+
+
 @fault(("recipes", "AIRFLOW_VAR_API_TOKEN is set, and a recipe under variables owns that name"))
 def old_variable_in_the_environment(setup: Setup) -> None:
     setup.environment["AIRFLOW_VAR_API_TOKEN"] = "canary"

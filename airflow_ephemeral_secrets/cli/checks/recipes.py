@@ -34,13 +34,13 @@ def remote_logging(config: Config, conn_id: str | None) -> Iterator[Finding]:
 
 
 def decoys(config: Config, environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
-    """Find static secrets in the environment under names that recipes own."""
+    """Find static secrets in the environment under names that recipes own; Airflow writes them there in capitals."""
     for section, prefix in SECTIONS:
         book = books(config)[section]
-        owned = {recipe.pattern.upper() for recipe in book}
+        owned = [recipe.pattern.upper() for recipe in book]
         for name in sorted(environ):
-            rest = name.removeprefix(prefix)
-            if name.startswith(prefix) and (rest in owned or book.match(rest.lower())):
+            rest = name.removeprefix(prefix).upper()
+            if name.startswith(prefix) and any(fnmatchcase(rest, pattern) for pattern in owned):
                 yield Finding(
                     "recipes",
                     f"{name} is set, and a recipe under {section} owns that name",
