@@ -18,6 +18,7 @@ from airflow_ephemeral_secrets.cli.checks import packages
 from airflow_ephemeral_secrets.cli.checks.finding import Finding
 from airflow_ephemeral_secrets.config import from_document
 from airflow_ephemeral_secrets.demo.environment import allowed
+from airflow_ephemeral_secrets.installation import SESSION_FACTORY
 from tests.broken import WHOLE
 from tests.cli.faults import FAULTS
 from tests.cli.setup import Provider, Setup
@@ -86,6 +87,15 @@ def test_nothing_to_mend(setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: 
     setup.write()
     assert here(setup, monkeypatch, capsys) == (0, [])
     assert not setup.audit.exists() or setup.audit.stat().st_mode & 0o777 == 0o600
+
+
+def test_our_own_session_factory(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The factory of sessions that the documentation recommends is nothing to mend."""
+    setup.environment["AIRFLOW__AWS__SESSION_FACTORY"] = SESSION_FACTORY
+    setup.write()
+    assert here(setup, monkeypatch, capsys) == (0, [])
 
 
 def test_airflow_is_not_started(setup: Setup) -> None:

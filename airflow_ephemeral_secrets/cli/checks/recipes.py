@@ -11,6 +11,7 @@ import msgspec
 from airflow_ephemeral_secrets.cli.checks.finding import Finding
 from airflow_ephemeral_secrets.cli.checks.settings import YES, Option
 from airflow_ephemeral_secrets.config import Config
+from airflow_ephemeral_secrets.installation import SESSION_FACTORY
 from airflow_ephemeral_secrets.recipe import Book, Recipe
 from airflow_ephemeral_secrets.shapes.live import CALLBACK
 
@@ -111,10 +112,10 @@ def parsing(config: Config) -> Iterator[Finding]:
 
 
 def session_factory(config: Config, option: Option) -> Iterator[Finding]:
-    """Find a factory that makes the sessions of Amazon's hooks."""
+    """Find a factory, other than ours, that makes the sessions of Amazon's hooks."""
     factory = option("aws", "session_factory")
     held = sorted(recipe.pattern for recipe in config.connections if recipe.shape.__struct_config__.tag == "aws")
-    if factory and held:
+    if factory and factory != SESSION_FACTORY and held:
         yield Finding(
             "recipes",
             f"[aws] session_factory is {factory}, which makes the sessions of {', '.join(held)}",
