@@ -53,7 +53,7 @@ def _check(args: argparse.Namespace, findings: list[Finding]) -> int:
 def _airflows(args: argparse.Namespace) -> Iterator[Finding]:
     if not args.config:
         worker = _settings.worker()
-        yield from settings.backends(_settings.server(), worker, _settings.option("core", "executor"))
+        yield from settings.backends(_settings.server(), worker, _settings.option)
         yield from settings.misplaced(_settings.option, worker)
     yield from settings.harmful(_settings.option)
 

@@ -143,7 +143,7 @@ def workers_with_another_configuration(setup: Setup) -> None:
     setup.environment["AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS"] = json.dumps({"config_file": str(copy)})
 
 
-@fault(("settings", "[secrets] backend is not set, and the executor is LocalExecutor"))
+@fault(("settings", "[secrets] backend is not set, and LocalExecutor runs tasks"))
 def local_executor_with_workers_alone(setup: Setup) -> None:
     for name in ("BACKEND", "BACKEND_KWARGS"):
         value = setup.environment.pop(f"AIRFLOW__SECRETS__{name}")

@@ -89,6 +89,34 @@ def test_nothing_to_mend(setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert not setup.audit.exists() or setup.audit.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize(
+    ("executor", "teams", "found"),
+    [
+        ("LocalExecutor", "False", True),
+        ("CeleryExecutor, LocalExecutor", "False", True),
+        ("near:LocalExecutor,CeleryExecutor", "False", True),
+        ("airflow.executors.local_executor.LocalExecutor", "False", True),
+        ("CeleryExecutor;hr=KubernetesExecutor,LocalExecutor", "True", True),
+        ("CeleryExecutor;hr=LocalExecutor", "False", False),
+        ("LocalExecutor:plugins.Elsewhere", "False", False),
+        ("CeleryExecutor", "False", False),
+    ],
+)
+def test_local_executor_is_found(
+    setup: Setup,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    executor: str,
+    teams: str,
+    found: bool,
+) -> None:
+    """The executors are read as Airflow reads them: several, with aliases or modules, or of teams if there are any."""
+    FAULTS["local executor with workers alone"].make(setup)
+    setup.environment |= {"AIRFLOW__CORE__EXECUTOR": executor, "AIRFLOW__CORE__MULTI_TEAM": teams}
+    setup.write()
+    assert bool(here(setup, monkeypatch, capsys)[1]) == found
+
+
 def test_our_own_session_factory(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

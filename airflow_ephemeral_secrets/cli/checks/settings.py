@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from airflow_ephemeral_secrets import _settings
@@ -32,7 +33,7 @@ def start() -> Iterator[Finding]:
         )
 
 
-def backends(server: Setting | None, worker: Setting | None, executor: str | None) -> Iterator[Finding]:
+def backends(server: Setting | None, worker: Setting | None, option: Option) -> Iterator[Finding]:
     """Compare what the server and the workers are told."""
     for setting in (server, worker if worker != server else None):
         if setting:
@@ -44,10 +45,10 @@ def backends(server: Setting | None, worker: Setting | None, executor: str | Non
             "what explain and doctor say on one side is not what tasks get on the other",
             "the same kwargs in both, or [workers] alone",
         )
-    if worker and worker.ours and not (server and server.ours) and (executor or "").startswith("LocalExecutor"):
+    if worker and worker.ours and not (server and server.ours) and _local(option):
         yield Finding(
             "settings",
-            "[secrets] backend is not set, and the executor is LocalExecutor",
+            "[secrets] backend is not set, and LocalExecutor runs tasks",
             "it copies task logs to the scheduler's output, where Airflow masks nothing; this backend masks it if set",
             f"[secrets] backend = {BACKEND}, with the same kwargs",
         )
@@ -58,6 +59,14 @@ def backends(server: Setting | None, worker: Setting | None, executor: str | Non
             "tasks never ask this backend, and the API server mints for nobody",
             f"[workers] secrets_backend = {BACKEND}",
         )
+
+
+def _local(option: Option) -> bool:
+    """Find LocalExecutor in what Airflow takes for its executors: ``NAME,ALIAS:NAME;TEAM=NAME``, names with a module."""
+    teams = (option("core", "multi_team") or "").lower() in YES
+    groups = [group.rpartition("=") for group in (option("core", "executor") or "").split(";")]
+    named = [name for team, _, names in groups if teams or not team for name in names.split(",")]
+    return "LocalExecutor" in [re.split("[:.]", name)[-1].strip() for name in named]
 
 
 def _one(setting: Setting) -> Iterator[Finding]:
