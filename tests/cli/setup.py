@@ -6,6 +6,7 @@ import json
 from contextlib import ExitStack
 from email.utils import formatdate
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from airflow_ephemeral_secrets.clock import SYSTEM_CLOCK
@@ -80,6 +81,12 @@ class Setup:
             "store": {"host": str(ram / "store")},
             "audit": {"file": str(self.audit)},
         }
+
+    def public(self) -> Path:
+        """Make a folder that every user may enter, which those of pytest are not."""
+        folder = Path(self.stack.enter_context(TemporaryDirectory(dir="/dev/shm")))
+        folder.chmod(0o755)
+        return folder
 
     def write(self) -> None:
         """Write the configuration, unless a fault has put something in its place."""

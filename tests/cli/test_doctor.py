@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from airflow_ephemeral_secrets import document
+from airflow_ephemeral_secrets.audit_file import AuditFile
 from airflow_ephemeral_secrets.cli import main
-from airflow_ephemeral_secrets.cli.checks import packages
+from airflow_ephemeral_secrets.cli.checks import audit, packages
 from airflow_ephemeral_secrets.cli.checks.finding import Finding
 from airflow_ephemeral_secrets.config import from_document
 from airflow_ephemeral_secrets.demo.environment import allowed
@@ -115,6 +116,23 @@ def test_local_executor_is_found(
     setup.environment |= {"AIRFLOW__CORE__EXECUTOR": executor, "AIRFLOW__CORE__MULTI_TEAM": teams}
     setup.write()
     assert bool(here(setup, monkeypatch, capsys)[1]) == found
+
+
+def test_audit_file_that_can_only_be_written(setup: Setup) -> None:
+    """An audit file that may not be read takes no line, for it would not be seen whether the last one is whole."""
+    path = setup.public() / "audit.jsonl"
+    path.touch(0o200)
+    nobody = 65_534 if os.geteuid() == 0 else os.geteuid()
+    os.chown(path, nobody, -1)
+    us = os.geteuid()
+    os.seteuid(nobody)
+    try:
+        (finding,) = audit.file(str(path))
+        with pytest.raises(PermissionError):
+            AuditFile(str(path)).write(b"{}")
+    finally:
+        os.seteuid(us)
+    assert "permission denied" in finding.what
 
 
 def test_our_own_session_factory(

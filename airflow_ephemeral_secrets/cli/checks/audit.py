@@ -33,14 +33,18 @@ def file(path: str | None) -> Iterator[Finding]:
 
 
 def _not_appendable(path: str) -> str | None:
-    """Say why no line can be added; a file that is not there is not made, for its owner would be whoever looks."""
+    """
+    Say why no line can be added, which takes reading where the last one ended.
+
+    A file that is not there is not made, for its owner would be whoever looks.
+    """
     folder = os.path.dirname(path)
     if not os.path.lexists(path):
         if not os.path.isdir(folder):
             return f"there is no directory {folder}"
         return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} is not writable"
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         return "is a link" if os.path.islink(path) else os.strerror(error.errno or 0).lower()
     try:
