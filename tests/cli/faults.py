@@ -87,6 +87,8 @@ def placeholder_that_nothing_fills(setup: Setup) -> None:
 
 @fault(("files", "has mode 0666: others can change it"))
 def configuration_that_others_can_change(setup: Setup) -> None:
+    setup.file = setup.public() / "ephemeral.json"
+    setup.environment["AIRFLOW__SECRETS__BACKEND_KWARGS"] = json.dumps({"config_file": str(setup.file)})
     setup.write()
     setup.file.chmod(0o666)
 
@@ -248,7 +250,10 @@ def secret_file_that_is_empty(setup: Setup) -> None:
 
 @fault(("files", "has mode 0644: every user of this host reads it"))
 def secret_file_that_everybody_reads(setup: Setup) -> None:
-    setup.secret.chmod(0o644)
+    secret = setup.public() / "secret"
+    shutil.copy(setup.secret, secret)
+    secret.chmod(0o644)
+    setup.config["secrets"]["key"]["path"] = str(secret)
 
 
 @fault(("files", "sources.lake.web_identity_token_file: file /nonexistent/token cannot be read"))
@@ -290,8 +295,10 @@ def audit_file_that_cannot_be_written(setup: Setup) -> None:
 
 @fault(("audit", "has mode 0644: others read or change it"))
 def audit_file_that_others_read(setup: Setup) -> None:
-    setup.audit.touch()
-    setup.audit.chmod(0o644)
+    audit = setup.public() / "audit.jsonl"
+    audit.touch()
+    audit.chmod(0o644)
+    setup.config["audit"]["file"] = str(audit)
 
 
 @fault(("audit", "syslog /nonexistent/log: no such file or directory"))

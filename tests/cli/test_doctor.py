@@ -135,6 +135,18 @@ def test_audit_file_that_can_only_be_written(setup: Setup) -> None:
     assert "permission denied" in finding.what
 
 
+def test_files_that_a_folder_keeps_from_others(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody else reaches a file in a folder that is closed to them, whatever its own mode."""
+    setup.folder.chmod(0o700)
+    setup.audit.touch()
+    setup.write()
+    for file in (setup.secret, setup.audit, setup.file):
+        file.chmod(0o666)
+    assert here(setup, monkeypatch, capsys) == (0, [])
+
+
 def test_our_own_session_factory(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

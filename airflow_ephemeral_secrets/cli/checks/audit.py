@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing
 
-from airflow_ephemeral_secrets.cli.checks.files import mode
+from airflow_ephemeral_secrets.cli.checks.files import mode, reached
 from airflow_ephemeral_secrets.cli.checks.finding import Finding
 from airflow_ephemeral_secrets.settings import SyslogSettings
 
@@ -23,7 +23,7 @@ def file(path: str | None) -> Iterator[Finding]:
     if fault:
         yield Finding("audit", f"audit file {path}: {fault}", LOST, "audit.file, or its owner")
         return
-    if os.path.exists(path) and (status := os.stat(path)).st_mode & 0o077:
+    if os.path.exists(path) and (status := os.stat(path)).st_mode & 0o077 and reached(path, 0o011):
         yield Finding(
             "audit",
             f"audit file {path} {mode(status)}: others read or change it",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -28,8 +29,9 @@ def configuration(path: str | None) -> Iterator[Finding]:
         return  # the configuration's own problem
     if not status:
         return
-    if status.st_mode & 0o022 or status.st_uid not in (ROOT, os.geteuid()):
-        whose = f"belongs to uid {status.st_uid}" if status.st_uid not in (ROOT, os.geteuid()) else mode(status)
+    foreign = status.st_uid not in (ROOT, os.geteuid())
+    if foreign or (status.st_mode & 0o022 and reached(path, 0o011)):
+        whose = f"belongs to uid {status.st_uid}" if foreign else mode(status)
         yield Finding(
             "files",
             f"the configuration {path} {whose}: others can change it",
@@ -81,13 +83,22 @@ def identities(config: Config) -> Iterator[Finding]:
 
 def _open_to_others(where: str, path: str) -> Iterator[Finding]:
     status = os.stat(path)
-    if status.st_mode & 0o007:
+    if status.st_mode & 0o007 and reached(path, 0o001):
         yield Finding(
             "files",
             f"{where}: {path} {mode(status)}: every user of this host reads it",
             "it is what proves this worker",
             f"chmod o= {path} (Kubernetes: defaultMode: 0440 and fsGroup)",
         )
+
+
+def reached(path: str, others: int) -> bool:
+    """
+    Say whether the folders on the way to a file let others through.
+
+    :param others: the bits of a mode of which each folder must have one
+    """
+    return all(folder.stat().st_mode & others for folder in Path(path).resolve().parents)
 
 
 def mode(status: os.stat_result) -> str:
