@@ -23,12 +23,12 @@ IDENTITY_FILES = ("web_identity_token_file", "credentials_file")
 
 def configuration(path: str | None) -> Iterator[Finding]:
     """Find a configuration file that others may change."""
+    if not path:
+        return
     try:
-        status = os.stat(path) if path else None
+        status = os.stat(path)
     except OSError:
         return  # the configuration's own problem
-    if not status:
-        return
     foreign = status.st_uid not in (ROOT, os.geteuid())
     if foreign or (status.st_mode & 0o022 and reached(path, 0o011)):
         whose = f"belongs to uid {status.st_uid}" if foreign else mode(status)

@@ -62,11 +62,11 @@ def backends(server: Setting | None, worker: Setting | None, option: Option) -> 
 
 
 def _local(option: Option) -> bool:
-    """Find LocalExecutor in what Airflow takes for its executors: ``NAME,ALIAS:NAME;TEAM=NAME``, names with a module."""
+    """Look for LocalExecutor where Airflow lists its executors: ``MODULE.NAME, ALIAS:NAME; TEAM=NAME``."""
     teams = (option("core", "multi_team") or "").lower() in YES
     groups = [group.rpartition("=") for group in (option("core", "executor") or "").split(";")]
-    named = [name for team, _, names in groups if teams or not team for name in names.split(",")]
-    return "LocalExecutor" in [re.split("[:.]", name)[-1].strip() for name in named]
+    listed = [name for team, _, names in groups if teams or not team for name in names.split(",")]
+    return "LocalExecutor" in [re.split("[:.]", name)[-1].strip() for name in listed]
 
 
 def _one(setting: Setting) -> Iterator[Finding]:
