@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from airflow.sdk.exceptions import AirflowException
+from msgspec import Struct
 
 LONGEST_PATH = 200
 
@@ -23,7 +24,7 @@ class BadResponse(AirflowException):
         self.check = check
 
 
-class ResponseChecks(NamedTuple):
+class ResponseChecks(Struct, frozen=True):
     """
     Check a response whose status is good.
 
@@ -32,12 +33,17 @@ class ResponseChecks(NamedTuple):
     :param json_schema: what the JSON document must be like (JSON Schema)
     :param min_items: items that the JSON document, an array, must have at least
     :param max_bytes: the size of the body at most, after decoding; no more than this is read
+    :raises ValueError: when the schema is none
     """
 
     content_type: str | None = "application/json"
     json_schema: Mapping[str, Any] | None = None
     min_items: int | None = None
     max_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.json_schema is not None:
+            _require_schema(self.json_schema)
 
     def check(self, content_type: str, body: bytes) -> None:
         """
@@ -102,21 +108,39 @@ def _no_number(_: str) -> None:
     raise ValueError
 
 
+def _require_schema(schema: Mapping[str, Any]) -> None:
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+
+    try:
+        validator_for(schema).check_schema(schema)
+        return
+    except SchemaError as error:
+        fault = f"{error.json_path[1:]}: {error.message}"
+    raise ValueError(f"json_schema{fault[:LONGEST_PATH]}")
+
+
 def _fault(document: Any, schema: Mapping[str, Any]) -> str:
     """
     Name the place and the rule of the first fault, or nothing.
 
-    Names of members are shown where the schema names them too: others belong to the document, and stay out.
+    Names of members are shown where the schema names them too: others belong to the document, and stay out. So does
+    what the library says of a schema that it cannot apply.
     """
     from jsonschema.exceptions import best_match
     from jsonschema.validators import validator_for
     from referencing import Registry
+    from referencing.exceptions import Unresolvable
 
     try:
         # an empty registry: a schema that refers to others elsewhere fetches nothing
         error = best_match(validator_for(schema)(schema, registry=Registry()).iter_errors(document))
     except RecursionError:
         return "the document or the schema is nested too deeply"
+    except Unresolvable as unresolvable:
+        return f"the schema refers to {unresolvable.ref[:LONGEST_PATH]!r}, which is not in it"
+    except Exception as failed:
+        return f"the schema cannot be applied ({type(failed).__name__})"
     if error is None:
         return ""
     rule = list(error.absolute_schema_path)

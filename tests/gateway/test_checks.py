@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import traceback
 from typing import Any
 
@@ -99,8 +100,33 @@ def test_good(checks: ResponseChecks, content_type: str, body: bytes) -> None:
     checks.check(content_type, body)
 
 
-def test_a_schema_fetches_nothing() -> None:
-    """A schema that refers to another one elsewhere is an error, and no request."""
-    checks = ResponseChecks(json_schema={"$ref": "http://192.0.2.1/schema.json"})
-    with pytest.raises(Exception, match=r"192\.0\.2\.1"):
-        checks.check("application/json", b"{}")
+@pytest.mark.parametrize(
+    ("schema", "fault"),
+    [
+        ({"items": {"type": "objekt"}}, "json_schema.items.type: 'objekt' is not valid"),
+        ({"enum": 5}, "json_schema.enum: 5 is not of type 'array'"),
+        ({"properties": []}, "json_schema.properties: [] is not of type 'object'"),
+    ],
+)
+def test_no_schema(schema: dict[str, Any], fault: str) -> None:
+    """A schema that is none is an error where the Dag is written."""
+    with pytest.raises(ValueError, match=re.escape(fault)):
+        ResponseChecks(json_schema=schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "fault"),
+    [
+        ({"$ref": "http://192.0.2.1/schema.json"}, "refers to 'http://192.0.2.1/schema.json', which is not in it"),
+        ({"$ref": "#/nowhere"}, "refers to '/nowhere', which is not in it"),
+        ({"$ref": "#/item", "item": {"type": "objekt"}}, "cannot be applied (UnknownType)"),
+    ],
+    ids=["elsewhere", "nowhere", "unknown type"],
+)
+def test_a_schema_that_cannot_be_applied(schema: dict[str, Any], fault: str) -> None:
+    """What only an answer brings to light fails it, fetches nothing, and repeats nothing of the answer."""
+    with pytest.raises(BadResponse) as caught:
+        ResponseChecks(json_schema=schema).check("application/json", json.dumps({"id": CANARY}).encode())
+    assert fault in str(caught.value)
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+    assert caught.value.__context__ is None
