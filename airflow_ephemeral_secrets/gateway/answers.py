@@ -64,6 +64,8 @@ REJECTED = frozenset(
     }
 )
 """Codes of a token that has expired or was revoked, whatever the status."""
+QUOTAS = frozenset({403, 503})
+"""Statuses that with ``Retry-After`` mean throttling: not every library hands on the body that says so."""
 PASSING = frozenset({408, 425})
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{2,79}")
@@ -118,7 +120,7 @@ def read(status: int, headers: Mapping[str, str], body: bytes, now: float) -> An
 
 
 def _meaning(status: int, code: str, headers: Mapping[str, str]) -> Meaning:
-    if status == 429 or code in THROTTLED or (status == 503 and "retry-after" in headers):
+    if status == 429 or code in THROTTLED or (status in QUOTAS and "retry-after" in headers):
         return "throttled"
     if code in REJECTED:
         return "rejected"

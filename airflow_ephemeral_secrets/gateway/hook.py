@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -130,14 +131,16 @@ class GatewayHook(HttpHook):
         return body
 
     def _refusal(self, call: Call, response: Response) -> Answer:
-        """Read what an answer that is not good means, and let go of it."""
+        """Read what an answer that is not good means, also one that breaks off, and let go of it."""
         call.answered(response, None)
-        try:
-            body = next(response.iter_content(LARGEST_BODY), b"")
-        except OSError:
-            body = b""
+        body = bytearray()
+        with suppress(OSError):
+            for piece in response.iter_content(LARGEST_BODY):
+                body += piece
+                if len(body) > LARGEST_BODY:
+                    break
         response.close()
-        return read(response.status_code, response.headers, body, time.time())
+        return read(response.status_code, response.headers, bytes(body), time.time())
 
 
 def _asks(answer: Answer) -> str:

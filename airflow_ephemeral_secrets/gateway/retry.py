@@ -4,7 +4,7 @@ When to try again, by what the gateway said.
 ==========================================  ===================================================================
 what the exception carries                  what happens
 ==========================================  ===================================================================
-a throttled answer (429, 503 with           again after what the gateway asks for, and a random part more
+a throttled answer (429, 403 or 503 with    again after what the gateway asks for, and a random part more
 ``Retry-After``, a code of throttling)
 a rejected token (401, or a code of one)    the lease is forgotten, and the next try mints; at once again: it fails
 another answer of the 400s                  it fails: trying again is no use

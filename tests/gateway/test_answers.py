@@ -34,6 +34,7 @@ CASES: dict[str, tuple[int, dict[str, str], Any, tuple[str, str, float | None]]]
     "429 with a wait of ages": (429, {"Retry-After": "999999999"}, {}, ("throttled", "", LONGEST_WAIT)),
     "429 with too many digits": (429, {"Retry-After": "9" * 400}, {}, ("throttled", "", None)),
     "503 with a wait": (503, {"Retry-After": "5"}, {}, ("throttled", "", 5.0)),
+    "403 with a wait": (403, {"Retry-After": "300"}, {}, ("throttled", "", 300.0)),
     "503": (503, {}, {}, ("failing", "", None)),
     "500": (500, {}, "no JSON object", ("failing", "", None)),
     "501": (501, {}, {}, ("refused", "", None)),

@@ -21,7 +21,7 @@ from airflow_ephemeral_secrets.gateway import GatewayHook, ResponseChecks, pace
 from airflow_ephemeral_secrets.gateway.checks import BadResponse
 from airflow_ephemeral_secrets.gateway.hook import GatewayRefused
 from airflow_ephemeral_secrets.gateway.pace import OutOfTurn
-from tests.peers.rogue import Rogue, flood, reply, response
+from tests.peers.rogue import Rogue, flood, reply, response, say
 
 CALLER = Caller(process="task", dag_id="a_dag", run_id="a_run", task_id="a_task", try_number=2, map_index=3)
 TOKEN, CANARY = "token-of-the-connection", "canary-of-a-response"
@@ -100,6 +100,19 @@ def test_refusal_holds_nothing_of_the_body(hook: Make, caplog: pytest.LogCapture
     assert caught.value.__context__ is None
     assert CANARY not in caplog.text + "".join(traceback.format_exception(caught.value))
     assert TOKEN not in repr(vars(caught.value))
+
+
+CHUNKED = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+QUOTA = b'{"message": "Out of call volume quota. Quota will be replenished in 00:05:00."}'
+CHUNKS = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (QUOTA[:40], QUOTA[40:]))
+
+
+@pytest.mark.parametrize("end", [b"0\r\n\r\n", b""], ids=["whole", "broken off"])
+def test_refusal_in_pieces(hook: Make, end: bytes) -> None:
+    """A refusal is understood that comes in several chunks, also where the connection breaks before the last."""
+    with Rogue(say(CHUNKED + CHUNKS + end)) as server, pytest.raises(GatewayRefused) as caught:
+        hook(server.url).run("/orders")
+    assert (caught.value.answer.code, caught.value.answer.wait) == ("CallQuotaExceeded", 300.0)
 
 
 def test_bad_status_that_the_dag_wants_to_see(hook: Make) -> None:
