@@ -6,7 +6,9 @@ import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_ephemeral_secrets.backend import CredentialNotGranted
 from airflow_ephemeral_secrets.gateway.answers import LARGEST_BODY, Answer, read
+from airflow_ephemeral_secrets.gateway.pace import OutOfTurn
 from airflow_ephemeral_secrets.rejection import leases_of
 
 DEEPEST = 20
@@ -40,25 +42,29 @@ def chain(error: BaseException) -> Iterator[BaseException]:
     while found is not None and id(found) not in seen and len(seen) < DEEPEST:
         seen.add(id(found))
         yield found
-        found = found.__cause__ or found.__context__
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
 
 
-def answer(error: BaseException, now: float) -> Answer | None:
+def outcome(error: BaseException, now: float) -> CredentialNotGranted | OutOfTurn | Answer | str | None:
     """
-    Read the answer that an exception carries, or one that it came from.
+    Tell what became of a request: our own refusal, an answer, or the name of the class that says that none came.
+
+    The latest of them in the chain counts. One that was handled before it, such as a 404 before a fallback that reached
+    nobody, decides nothing.
 
     :param now: epoch seconds
-    :return: None where there is none
+    :return: None where there is none of them, or where no answer came and waiting would not help
     """
-    return next((found for one in chain(error) if (found := _answer(one, now))), None)
-
-
-def unreached(error: BaseException) -> str | None:
-    """Name the class that says that no answer came; None where none does, or where waiting would not help."""
     known = list(chain(error))
-    if any(isinstance(one, ssl.SSLCertVerificationError) for one in known):
-        return None
-    return next((type(one).__name__ for one in known if UNREACHED.intersection(map(_path, type(one).__mro__))), None)
+    for one in known:
+        if isinstance(one, (CredentialNotGranted, OutOfTurn)):
+            return one
+        if found := _answer(one, now):
+            return found
+        if UNREACHED.intersection(map(_path, type(one).__mro__)):
+            certificate = any(isinstance(each, ssl.SSLCertVerificationError) for each in known)
+            return None if certificate else type(one).__name__
+    return None
 
 
 def shown(error: BaseException) -> dict[str, str | bytes]:

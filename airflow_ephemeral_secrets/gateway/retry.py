@@ -86,16 +86,14 @@ class GatewayRetryPolicy(RetryPolicy):
         self, exception: BaseException, try_number: int, max_tries: int, context: Mapping[str, Any] | None = None
     ) -> Any:
         """Decide whether to try again, when, and why."""
-        for error in evidence.chain(exception):
-            if isinstance(error, CredentialNotGranted):
-                return self._not_granted(error, try_number)
-            if isinstance(error, OutOfTurn):
-                return self._again("the rate limit gave no turn", try_number, error.wait)
-        if answer := evidence.answer(exception, self._now()):
-            return self._answered(answer, exception, try_number, context)
-        if name := evidence.unreached(exception):
-            return self._again(f"no answer ({name})", try_number)
-        return RetryDecision.default()
+        found = evidence.outcome(exception, self._now())
+        if isinstance(found, CredentialNotGranted):
+            return self._not_granted(found, try_number)
+        if isinstance(found, OutOfTurn):
+            return self._again("the rate limit gave no turn", try_number, found.wait)
+        if isinstance(found, Answer):
+            return self._answered(found, exception, try_number, context)
+        return self._again(f"no answer ({found})", try_number) if found else RetryDecision.default()
 
     def _answered(self, answer: Answer, exception: BaseException, try_number: int, context: Any) -> Any:
         if answer.meaning == "rejected":
