@@ -108,23 +108,23 @@ class AzureMonitorLogs(Struct, frozen=True):
 
     def read(self, start: datetime, end: datetime) -> Iterator[Entry | None]:
         """
-        Ask for the window; where it has more rows than one answer should, for each of its halves.
+        Ask for the window; where it has more rows than one answer should, or gets, for each of its halves.
 
-        :raises AirflowException: when the API's answer is none, or too many calls were made at one moment
+        :raises AirflowException: when the API's answer is none, or not the whole of a window that cannot be split
         """
         rows = self._ask(start, end)
-        if len(rows) <= ROWS:
+        if rows is not None and len(rows) <= ROWS:
             yield from (entry(msgspec.json.encode(row).decode(), "api management") for row in rows)
             return
         if end - start < SHORTEST_WINDOW:
-            raise AirflowException(
-                f"{self.table}: more than {ROWS} calls at {start.isoformat()}, which cannot be split"
-            )
+            told = "a partial answer for the" if rows is None else f"more than {ROWS}"
+            raise AirflowException(f"{self.table}: {told} calls at {start.isoformat()}, which cannot be split")
         middle = start + (end - start) / 2
         yield from self.read(start, middle)
         yield from self.read(middle, end)
 
-    def _ask(self, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    def _ask(self, start: datetime, end: datetime) -> list[dict[str, Any]] | None:
+        """Give the rows of a window, or None where the answer is partial: 200, with an error beside the rows."""
         from airflow_ephemeral_secrets.gateway.checks import ResponseChecks
         from airflow_ephemeral_secrets.gateway.hook import GatewayHook
 
@@ -135,11 +135,14 @@ class AzureMonitorLogs(Struct, frozen=True):
             headers={"Content-Type": "application/json"},
         )
         try:
-            table = msgspec.json.decode(response.content, type=_Answer).tables[0]
-        except (msgspec.DecodeError, IndexError):
-            table = None
-        if table is None:
+            answer = msgspec.json.decode(response.content, type=_Answer)
+        except msgspec.DecodeError:
+            answer = _Answer()
+        if answer.error is not None:
+            return None
+        if not answer.tables:
             raise AirflowException(f"{self.table}: the answer has no table")
+        table = answer.tables[0]
         names = [column.name for column in table.columns]
         return [dict(zip(names, row, strict=False)) for row in table.rows]
 
@@ -162,4 +165,5 @@ class _Table(Struct):
 
 
 class _Answer(Struct):
-    tables: list[_Table]
+    tables: list[_Table] = []
+    error: Any = None

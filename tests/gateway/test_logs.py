@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,15 @@ def azure(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rogue], AzureMonitorLogs
     return source
 
 
-def kusto(peer: Peer) -> None:
-    """Answer as Log Analytics does: the rows of the window that the query names, and no more than it takes."""
+PARTIAL = {"code": "PartialError", "message": "There were some errors when processing your query."}
+
+
+def kusto(peer: Peer, most: int = 1000) -> None:
+    """
+    Answer as Log Analytics does: the rows of the window that the query names, and no more than it takes.
+
+    :param most: rows of an answer; of more a part is given, beside an error (Log Analytics API, response format)
+    """
     query = json.loads(peer.read().body)["query"]
     since, until = (datetime.fromisoformat(part.partition(")")[0]) for part in query.split("datetime(")[1:])
     headers = json.dumps({"traceparent": f"00-{ID}-00f067aa0ba902b7-01"})
@@ -180,21 +188,24 @@ def kusto(peer: Peer) -> None:
         "columns": [{"name": name, "type": "string"} for name in columns],
         "rows": rows[: int(query.rpartition("take ")[2])],
     }
-    peer.send(response(json.dumps({"tables": [table]}).encode(), Content_Type="application/json; charset=utf-8"))
+    cut = {"error": PARTIAL} if len(table["rows"]) > most else {}
+    answer = {"tables": [{**table, "rows": table["rows"][:most]}], **cut}
+    peer.send(response(json.dumps(answer).encode(), Content_Type="application/json; charset=utf-8"))
 
 
-@pytest.mark.parametrize(("limit", "asked"), [(100, 1), (20, 7)])
+@pytest.mark.parametrize(("limit", "most", "asked"), [(100, 1000, 1), (20, 1000, 7), (100, 20, 7)])
 def test_azure_monitor(
     azure: Callable[[Rogue], AzureMonitorLogs],
     audit: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     limit: int,
+    most: int,
     asked: int,
 ) -> None:
-    """A window is asked for whole, or in halves where it has more rows than an answer should; none is lost or twice."""
+    """A window is asked for whole, or in halves where an answer would be too large or is partial; no call is lost."""
     monkeypatch.setattr(log_sources, "ROWS", limit)
-    with Rogue(kusto) as api:
+    with Rogue(partial(kusto, most=most)) as api:
         counts, timeline = run(azure(api), audit, tmp_path / "timeline.jsonl")
     assert counts["correlation"] == 60
     assert len({told["time"] for told in timeline}) == 60
@@ -205,12 +216,15 @@ def test_azure_monitor(
     assert request.headers["Authorization"] == f"Bearer {TOKEN}"
 
 
-def test_too_many_calls_at_one_moment(
-    azure: Callable[[Rogue], AzureMonitorLogs], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("limit", "most", "told"), [(0, 1000, "more than 0 calls at 20"), (100, 0, "a partial answer for the calls at 20")]
+)
+def test_what_cannot_be_split(
+    azure: Callable[[Rogue], AzureMonitorLogs], monkeypatch: pytest.MonkeyPatch, limit: int, most: int, told: str
 ) -> None:
     """A window that cannot be split any more is an error, rather than a timeline with holes."""
-    monkeypatch.setattr(log_sources, "ROWS", 0)
-    with Rogue(kusto) as api, pytest.raises(AirflowException, match="more than 0 calls at 20"):
+    monkeypatch.setattr(log_sources, "ROWS", limit)
+    with Rogue(partial(kusto, most=most)) as api, pytest.raises(AirflowException, match=told):
         list(azure(api).read(START, END))
 
 
