@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BRIEF = timedelta(seconds=2)
 BASE, LONGEST = 2.0, 600.0
+SHARE = 8
+"""Of the patience that is left no more than this part is added to the wait for a turn: who waited long asks often."""
 
 
 class GatewayOperator(HttpOperator):
@@ -39,6 +41,7 @@ class GatewayOperator(HttpOperator):
     """
 
     template_fields: Sequence[str] = (*HttpOperator.template_fields, "trace")
+    _answered = False
 
     def __init__(
         self,
@@ -60,7 +63,8 @@ class GatewayOperator(HttpOperator):
 
     @property
     def hook(self) -> GatewayHook:
-        """Give the hook that calls."""
+        """Give the hook that calls; between two pages it waits itself."""
+        defers = self.deferrable and not self._answered
         return GatewayHook(
             self.http_conn_id,
             self.method,
@@ -72,7 +76,7 @@ class GatewayOperator(HttpOperator):
             checks=self.checks,
             trace=self.trace,
             rate_limit=self.rate_limit,
-            patience=min(self.patience, BRIEF) if self.deferrable else self.patience,
+            patience=min(self.patience, BRIEF) if defers else self.patience,
         )
 
     def execute(self, context: Context) -> Any:
@@ -88,11 +92,14 @@ class GatewayOperator(HttpOperator):
         :param pauses: how often
         """
         self._answered = False
+        patience = self.patience.total_seconds()
         try:
             return self.execute_sync(context)
         except (GatewayRefused, OutOfTurn) as error:
-            pause = None if self._answered or not self.deferrable else _pause(error, pauses)
-            if pause is None or waited + pause > self.patience.total_seconds():
+            pause = None if self._answered or not self.deferrable else _pause(error, pauses, patience - waited)
+            if pause is None and isinstance(error, OutOfTurn):
+                raise OutOfTurn(error.rate, error.wait, patience) from None
+            if pause is None:
                 raise
         return self._wait(pause, waited + pause, pauses + 1)
 
@@ -112,12 +119,16 @@ class GatewayOperator(HttpOperator):
         )
 
 
-def _pause(error: GatewayRefused | OutOfTurn, pauses: int) -> float | None:
-    """Give the seconds to wait, or None where waiting does not help."""
-    if isinstance(error, GatewayRefused):
-        if error.answer.meaning != "throttled":
-            return None
-        wait = error.answer.wait
-    else:
-        wait = error.wait
-    return delay(SystemRandom(), pauses + 1, wait, base=BASE, longest=LONGEST)
+def _pause(error: GatewayRefused | OutOfTurn, pauses: int, left: float) -> float | None:
+    """
+    Give the seconds to wait, or None where waiting does not help, or where what is asked for is more than is left.
+
+    :param left: seconds of patience
+    """
+    if isinstance(error, OutOfTurn):
+        more = delay(SystemRandom(), pauses + 1, None, base=BASE, longest=min(LONGEST, left / SHARE))
+        return min(error.wait + more, left) if error.wait <= left else None
+    wait = error.answer.wait
+    if error.answer.meaning != "throttled" or left <= 0 or (wait or 0.0) > left:
+        return None
+    return delay(SystemRandom(), pauses + 1, wait, base=BASE, longest=min(LONGEST, left))

@@ -62,6 +62,7 @@ class OutOfTurn(Exception):
             f"no turn within {patience:g} s at {rate}, the next is in {wait:.1f} s; "
             "try: fewer tasks at a time, or more patience"
         )
+        self.rate = rate
         self.wait = wait
 
 

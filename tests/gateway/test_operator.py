@@ -104,6 +104,19 @@ def test_patience_with_a_gateway_ends(connect: Any) -> None:
             operator(deferrable=True, patience=timedelta(minutes=5)).resume({}, None, waited=280.0, pauses=3)
 
 
+def test_patience_is_used_up(connect: Any) -> None:
+    """A pause or a turn that is within what is left of the patience is waited for, however often that was so before."""
+    with Rogue(BUSY, reply(b"[]", **JSON)) as server:
+        connect(server.url)
+        _, seconds = deferral(operator(deferrable=True, patience=timedelta(seconds=31)), pauses=9)
+        assert 29 < seconds <= 31
+        operator(rate_limit="6/m").execute({})
+        _, seconds = deferral(operator(rate_limit="6/m", deferrable=True), waited=280.0, pauses=9)
+        assert 9 < seconds < 13
+        with pytest.raises(OutOfTurn, match="no turn within 300 s at 6/m"):
+            operator(rate_limit="6/m", deferrable=True).resume({}, None, waited=295.0, pauses=9)
+
+
 def test_waits_for_its_turn_in_the_triggerer(connect: Any) -> None:
     """A turn that is seconds away is waited for without a worker."""
     with Rogue(reply(b"[]", **JSON)) as server:
@@ -131,6 +144,19 @@ def test_pages_are_not_forgotten(connect: Any) -> None:
         connect(server.url)
         with pytest.raises(GatewayRefused, match="429"):
             operator(deferrable=True, pagination_function=lambda _: {"endpoint": "/more"}).execute({})
+
+
+def test_turns_between_pages(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the turn of a further page the worker waits, as long as without deferring."""
+    monkeypatch.setattr("airflow_ephemeral_secrets.gateway.operator.BRIEF", timedelta(milliseconds=1))
+    with Rogue(reply(b"[1]", **JSON), reply(b"[2]", **JSON)) as server:
+        connect(server.url)
+        pages = operator(
+            deferrable=True,
+            rate_limit="10/s",
+            pagination_function=lambda response: {"endpoint": "/more"} if response.json() == [1] else None,
+        ).execute({})
+    assert pages == ["[1]", "[2]"]
 
 
 def test_trace_is_templated() -> None:
