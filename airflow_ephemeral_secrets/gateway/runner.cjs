@@ -10,6 +10,9 @@ const MOST = 100; // requests, assertions, errors and console messages of one re
 const SHORTEST_SECRET = 5;
 const NAMED_SECRET = /token|secret|pass|pwd|key|auth|session|cookie|credential|jwt|code|signature/i;
 const LONG = 20; // a value of so many characters that a script sets may be a secret, whatever its name
+const LARGE = 16 << 10; // one of more is an answer that is kept, unless its name says that it is a secret
+const FORMS = 20; // that a secret is looked for in, about
+let room = 64 << 20; // bytes of all forms of all secrets; where they need more, no text is told any more
 
 // What looks like a secret of somebody else's, such as a token in an answer that a script prints.
 const STRANGE = [
@@ -22,6 +25,8 @@ const secrets = new Set(); // every form of every secret
 
 function hide(secret) {
   if (typeof secret !== "string" || secret.length < SHORTEST_SECRET || secrets.has(secret)) return;
+  room -= FORMS * Buffer.byteLength(secret);
+  if (room < 0) return;
   const raw = Buffer.from(secret);
   const url = encodeURIComponent(secret.toWellFormed ? secret.toWellFormed() : secret);
   const strict = url.replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
@@ -43,6 +48,7 @@ function hide(secret) {
 let ordered = null;
 
 function redact(value, longest) {
+  if (room < 0) return "***";
   let told = text(value);
   ordered ??= [...secrets].sort((a, b) => b.length - a.length);
   for (const form of ordered) if (told.includes(form)) told = told.split(form).join("***");
@@ -74,7 +80,7 @@ function hideWhatScriptsSet(execution, given) {
   for (const scope of ["environment", "globals", "collectionVariables", "_variables"]) {
     for (const { key, value } of execution?.[scope]?.values?.all?.() ?? execution?.[scope]?.values ?? []) {
       if (typeof value !== "string" || given.get(key) === value) continue;
-      if (NAMED_SECRET.test(key) || value.length >= LONG) hide(value);
+      if (NAMED_SECRET.test(key) || (value.length >= LONG && value.length <= LARGE)) hide(value);
     }
   }
 }

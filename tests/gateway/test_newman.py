@@ -120,6 +120,17 @@ def test_tokens_of_others_are_not_told(newman: Newman) -> None:
     assert not any(secret in message["text"] for secret in ("opaque-", jwt))
 
 
+@pytest.mark.parametrize(("name", "told"), [("page", "kept page-0"), ("token", "***")], ids=["answers", "secrets"])
+def test_scripts_may_keep_much(newman: Newman, api: Rogue, name: str, told: str) -> None:
+    """Answers that scripts keep cost no memory; of more secrets than can be looked for, no text is told at all."""
+    test = f"""
+    for (let n = 0; n < 40; n++) pm.environment.set("{name}" + n, ("{name}-" + n + " ").padEnd(800_000, "æ, "));
+    pm.test("kept " + pm.environment.get("{name}0").slice(0, {len(name) + 2}), () => pm.response.to.have.status(200));
+    """
+    (item,) = run(newman, document(collection(request("keep", "{{orders_host}}/x", test)), api.url))
+    assert item["assertions"] == [{"name": told, "ok": True, "skipped": False}]
+
+
 def test_processes_hold_no_secret(newman: Newman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a collection runs, no secret stands in a command line, an environment, or a file of the run."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
