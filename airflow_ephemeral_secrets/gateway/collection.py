@@ -17,7 +17,7 @@ DEEPEST = 40
 EXPORT = "exporting it as Collection v2.1 from Postman"
 
 _USED = re.compile(r"\{\{([^{}]{1,200})\}\}")
-_SET = re.compile(r"(?:\.set|set(?:Environment|Global)Variable)\s*\(\s*(?:(['\"`])([^'\"`$]+)\1)?")
+_SET = re.compile(r"(?:\.set|set(?:Environment|Global)Variable)\s*\(\s*(?:(['\"`])([^'\"`$]+)\1\s*[,)])?")
 
 
 class CollectionError(EphemeralSecretsError):

@@ -88,6 +88,9 @@ def test_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (collection(request("a", "{{host}}", before="pm.environment.set('host', 'http://api')")), None),
         (collection(request("a", "{{host}}", 'postman.setEnvironmentVariable("host", "x")')), None),
         (collection(request("a", "{{host}}", "pm.environment.set(name, value)")), None),
+        (collection(request("a", "{{page_1}}", 'pm.environment.set("page_" + n, value)')), None),
+        (collection(request("a", "{{page_1}}", 'pm.environment.set("page_".concat(n), value)')), None),
+        (collection(request("a", "{{page_1}}", 'pm.environment.set( "page_" , value)')), "{{page_1}}"),
     ],
 )
 def test_variables_that_nothing_fills(content: Any, missing: str | None) -> None:
