@@ -16,6 +16,7 @@ UNREACHED = frozenset(
     {
         "builtins.ConnectionError",
         "builtins.TimeoutError",
+        "asyncio.exceptions.TimeoutError",
         "socket.gaierror",
         "http.client.RemoteDisconnected",
         "requests.exceptions.ConnectionError",

@@ -12,7 +12,8 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_ephemeral_secrets.gateway import postman_api
+from airflow_ephemeral_secrets.gateway import evidence, postman_api
+from airflow_ephemeral_secrets.gateway.answers import Answer
 from airflow_ephemeral_secrets.gateway.postman_api import PostmanApiError
 
 LARGEST = 16 << 20
@@ -45,7 +46,7 @@ class PostmanMonitorOperator(BaseOperator):
     :param poll_interval: how often to look
     :param timeout: how long to wait
     :raises MonitorFailed: when the run fails, or has not ended in time
-    :raises PostmanApiError: when the Postman API refuses
+    :raises PostmanApiError: when the Postman API refuses, or gives no answer before the start
     """
 
     template_fields = ("monitor_id", "postman_conn_id")
@@ -149,7 +150,8 @@ def _last_run(content: bytes) -> dict[str, Any]:
 
 
 def _passes(error: PostmanApiError) -> bool:
-    return error.answer is not None and error.answer.meaning in PASSING
+    found = evidence.outcome(error, time.time())
+    return found.meaning in PASSING if isinstance(found, Answer) else isinstance(found, str)
 
 
 def _ended(run: Mapping[str, Any], before: str | None) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 from urllib.parse import quote
@@ -43,18 +44,20 @@ def ask(conn_id: str, method: str, where: str, largest: int) -> bytes:
 
     :param where: the path, and a query
     :param largest: bytes of an answer that are accepted
-    :raises PostmanApiError: when the answer is none of success, or too large
+    :raises PostmanApiError: when no answer comes, or one that is none of success, or too large
     """
     from airflow.providers.http.hooks.http import HttpHook
 
     options = {"check_response": False, "stream": True, "timeout": PATIENCE}
-    response = HttpHook(method=method, http_conn_id=conn_id).run(where, extra_options=options)
     content = bytearray()
-    with response:
-        for piece in response.iter_content(CHUNK):
-            content += piece
-            if len(content) > largest:
-                break
+    try:
+        with HttpHook(method=method, http_conn_id=conn_id).run(where, extra_options=options) as response:
+            for piece in response.iter_content(CHUNK):
+                content += piece
+                if len(content) > largest:
+                    break
+    except OSError as error:
+        raise _unanswered(method, where, error) from error
     return _checked(method, where, response.status_code, response.headers, bytes(content), largest)
 
 
@@ -69,12 +72,15 @@ async def aask(conn_id: str, method: str, where: str, largest: int) -> bytes:
     try:
         async with HttpAsyncHook(method=method, http_conn_id=conn_id, retry_limit=1).session() as http:
             answered = await http.run(where, extra_options=options)
-            async for piece in answered.content.iter_chunked(CHUNK):
-                content += piece
-                if len(content) > largest:
-                    break
+            async with answered:
+                async for piece in answered.content.iter_chunked(CHUNK):
+                    content += piece
+                    if len(content) > largest:
+                        break
     except aiohttp.ClientResponseError as error:  # the answer was none of success
         answered = error
+    except (aiohttp.ClientError, asyncio.TimeoutError) as error:  # before 3.11 not the built-in
+        raise _unanswered(method, where, error) from error
     return _checked(method, where, answered.status, answered.headers or {}, bytes(content), largest)
 
 
@@ -95,8 +101,16 @@ def decoded(content: bytes, *names: str) -> dict[str, Any]:
     return found
 
 
+def _unanswered(method: str, where: str, error: Exception) -> PostmanApiError:
+    return PostmanApiError(f"no answer of the Postman API to {_asked(method, where)} ({type(error).__name__})")
+
+
+def _asked(method: str, where: str) -> str:
+    return f"{method} {where.partition('?')[0]}"
+
+
 def _checked(method: str, where: str, status: int, headers: Any, content: bytes, largest: int) -> bytes:
-    asked = f"the Postman API answered {method} {where.partition('?')[0]}"
+    asked = f"the Postman API answered {_asked(method, where)}"
     if not 200 <= status < 300:
         answer = read(status, headers, content, time.time())
         hint = f"; try: {HINTS[status]}" if status in HINTS else ""

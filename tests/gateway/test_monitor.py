@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow_ephemeral_secrets.gateway import PostmanMonitorOperator
 from airflow_ephemeral_secrets.gateway.monitor import MonitorFailed, PostmanMonitorTrigger
 from airflow_ephemeral_secrets.gateway.postman_api import PostmanApiError
-from tests.peers.rogue import Rogue, Script, reply
+from tests.peers.rogue import Rogue, Script, close, reply, response, say
 
 KEY = "canary-api-key-of-postman-8Zk1"
 BEFORE, OURS = "2026-11-29T08:00:00.000Z", "2026-11-29T09:00:00.000Z"
@@ -83,6 +83,12 @@ def test_a_monitor_is_waited_for(execute: Callable[..., dict[str, Any]]) -> None
     assert asked[:2] == [("GET", "/monitors/m-1"), ("POST", "/monitors/m-1/run?async=true")]
     assert asked[2:] == [("GET", "/monitors/m-1")] * 4
     assert {one.headers["X-API-Key"] for one in api.requests} == {KEY}
+
+
+def test_lost_connections_are_passed_over(execute: Callable[..., dict[str, Any]]) -> None:
+    """A look that gets no answer, or half of one, is followed by the next one."""
+    with Rogue(monitor(BEFORE), STARTED, close, say(response(b"half", length=100)), monitor(OURS)) as api:
+        assert execute(api)["status"] == "success"
 
 
 def test_a_monitor_that_never_ran_before(execute: Callable[..., dict[str, Any]]) -> None:
