@@ -67,6 +67,8 @@ REJECTED = frozenset(
 QUOTAS = frozenset({403, 503})
 """Statuses that with ``Retry-After`` mean throttling: not every library hands on the body that says so."""
 PASSING = frozenset({408, 425})
+OURS = "x-airflow-ephemeral"
+"""The header of a live place's own answers: of these 407 says that it is gone, and the next try is led to a new one."""
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{2,79}")
 _ID = re.compile(r"[A-Za-z0-9=_.:-]{4,80}")
@@ -126,6 +128,8 @@ def _meaning(status: int, code: str, headers: Mapping[str, str]) -> Meaning:
         return "rejected"
     if status == 401:
         return "refused" if code == "insufficient_scope" else "rejected"
+    if status == 407 and OURS in headers:
+        return "failing"
     return "failing" if status in PASSING or (status >= 500 and status != 501) else "refused"
 
 

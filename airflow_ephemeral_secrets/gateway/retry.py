@@ -8,7 +8,8 @@ a throttled answer (429, 403 or 503 with    again after what the gateway asks fo
 ``Retry-After``, a code of throttling)
 a rejected token (401, or a code of one)    the lease is forgotten, and the next try mints; at once again: it fails
 another answer of the 400s                  it fails: trying again is no use
-500s, 408, 425, no answer at all            again, exponential, full jitter
+500s, 408, 425, no answer at all, 407 of    again, exponential, full jitter
+a live place that is gone
 our own refusal                             again where the source may recover, else it fails
 anything else                               what the task's own ``retries`` say
 ==========================================  ===================================================================

@@ -39,6 +39,8 @@ CASES: dict[str, tuple[int, dict[str, str], Any, tuple[str, str, float | None]]]
     "500": (500, {}, "no JSON object", ("failing", "", None)),
     "501": (501, {}, {}, ("refused", "", None)),
     "408": (408, {}, {}, ("failing", "", None)),
+    "407 of a proxy": (407, {}, {}, ("refused", "", None)),
+    "407 of a live place": (407, {"X-Airflow-Ephemeral": "refused"}, {}, ("failing", "", None)),
     "404": (404, {}, {}, ("refused", "", None)),
     "API Gateway throttles": (
         429,
