@@ -96,7 +96,7 @@ class EphemeralSecretsBackend(BaseSecretsBackend):
         spec = await asyncio.to_thread(self._resolve_connection, conn_id, team_name)
         if spec is None:
             return None
-        if not _masker.known(spec.secrets) and (refusal := await _amask(conn_id, spec.masks())):
+        if not _masker.known(spec.secrets, spec.until) and (refusal := await _amask(conn_id, spec.masks())):
             raise refusal
         return self._get_connection_class()(conn_id=conn_id, **spec.fields())
 
@@ -115,7 +115,7 @@ class EphemeralSecretsBackend(BaseSecretsBackend):
 
     def _connection(self, conn_id: str, team_name: str | None) -> ConnectionSpec | None:
         spec = self._resolve_connection(conn_id, team_name)
-        if spec is not None and not _masker.known(spec.secrets):
+        if spec is not None and not _masker.known(spec.secrets, spec.until):
             _closed(f"connection {conn_id!r}", lambda: _masker.mask(spec.masks()))
         return spec
 

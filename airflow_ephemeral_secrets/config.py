@@ -12,6 +12,7 @@ from airflow_ephemeral_secrets.clock import seconds
 from airflow_ephemeral_secrets.credential import Credential
 from airflow_ephemeral_secrets.errors import ConfigError
 from airflow_ephemeral_secrets.fit import misfit, no_live_form
+from airflow_ephemeral_secrets.leases.lease import LONGEST_LIFE
 from airflow_ephemeral_secrets.reading import Problems, known, struct
 from airflow_ephemeral_secrets.recipe import Book, Recipe, secret_names
 from airflow_ephemeral_secrets.settings import SETTINGS, AuditSettings, ParseSettings, PolicySettings, StoreSettings
@@ -203,6 +204,8 @@ def _check_source(
     found = source.problems()
     if not seconds(source.ttl) and not any(problem.startswith("ttl:") for problem in found):
         found.append("ttl: must not be zero")
+    if seconds(source.ttl) > LONGEST_LIFE:
+        found.append(f"ttl: at most {LONGEST_LIFE / 3600:g}h")
     problems.extend(f"{path}.{problem}" for problem in found)
     _check_names(path, secret_names(source), secrets, raw, problems)
 

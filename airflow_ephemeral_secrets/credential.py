@@ -29,6 +29,10 @@ class Credential(Struct, frozen=True, kw_only=True, tag_field="type", forbid_unk
         """Every secret string in it."""
         raise NotImplementedError
 
+    def masked(self) -> tuple[str, ...]:
+        """Every string in it that no log may show."""
+        return self.secrets()
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(principal={self.principal!r}, expires_at={self.expires_at!r})"
 
@@ -65,15 +69,23 @@ class BearerToken(Credential, frozen=True, kw_only=True, tag="bearer"):
 
 
 class BasicCredential(Credential, frozen=True, kw_only=True, tag="basic"):
-    """A login and a password (RFC 7617)."""
+    """
+    A login and a password (RFC 7617).
+
+    :param hidden: whether the login is a secret as well, such as an API key
+    """
 
     placeholders = frozenset({"username", "password", "expires_at"})
 
     username: str
     password: str
+    hidden: bool = False
 
     def secrets(self) -> tuple[str, ...]:
         return (self.password,)
+
+    def masked(self) -> tuple[str, ...]:
+        return (self.password, self.username) if self.hidden else (self.password,)
 
 
 AnyCredential = AwsCredential | BearerToken | BasicCredential

@@ -134,7 +134,8 @@ class Installation:
         where, problems = self.path or INLINE, _kwarg_problems(self._kwargs)
         try:
             raw = self._document()
-            self._owned = owned(raw)
+            if not all(self._kwargs.get(name) for name in KWARGS):
+                self._owned = owned(raw)
             self._config = from_document(raw, where)
         except ConfigError as error:
             problems += error.problems
@@ -255,4 +256,4 @@ def _signature(path: str) -> tuple[int, ...] | None:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -122,9 +122,10 @@ class Masker:
         self._mutex = threading.Lock()
         self._known: dict[tuple[str, ...], Masks] = {}
 
-    def known(self, secret_forms: tuple[str, ...]) -> bool:
-        """Say whether this very set is registered in this process."""
-        return secret_forms in self._known
+    def known(self, secret_forms: tuple[str, ...], until: float) -> bool:
+        """Say whether this very set is registered in this process, and for so long, by the boot clock."""
+        known = self._known.get(secret_forms)
+        return known is not None and known.until >= until
 
     def remember(self, masks: Masks) -> None:
         """Note that a set is registered, and drop those whose credentials are dead, or too many."""
@@ -145,6 +146,6 @@ class Masker:
 
         :param register: another way to Airflow's masker, for a thread that may not take the usual one
         """
-        if not self.known(masks.forms):
+        if not self.known(masks.forms, masks.until):
             (register or self._register)(masks)
             self.remember(masks)

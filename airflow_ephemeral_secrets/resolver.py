@@ -145,7 +145,7 @@ class Resolver:
         with self.audit.request(caller, key, recipe) as event:
             lease = self._lease(event, self.deadline()).lease
             text = fill(shape.value, lease.credential)
-        return Value(text, Masks(forms((*lease.credential.secrets(), text)), until=lease.issued_boot + lease.life))
+        return Value(text, Masks(forms((*lease.credential.masked(), text)), until=lease.issued_boot + lease.life))
 
     def lease(self, recipe: Recipe, name: str, caller: Caller, deadline: Deadline, *, known: str | None = None) -> Held:
         """
@@ -178,7 +178,7 @@ class Resolver:
 
     def mask(self, lease: Lease) -> None:
         """Hide a credential that goes to a place of ours, and not into a connection that is looked up."""
-        self._mask(Masks(forms(lease.credential.secrets()), until=lease.issued_boot + lease.life))
+        self._mask(Masks(forms(lease.credential.masked()), until=lease.issued_boot + lease.life))
 
     def explain(self, conn_id: str, caller: Caller) -> list[Step]:
         """Walk the same steps and say what each decides; nothing is minted, and no network is touched."""

@@ -284,6 +284,17 @@ def test_defaults() -> None:
     )
 
 
+@pytest.mark.parametrize("ttl", ["169h", "8d", "200h"])
+def test_no_life_is_longer_than_a_week(ttl: str) -> None:
+    """A ttl that every lease would be refused for is a problem of the configuration."""
+    (problem,) = problems(
+        f"version: 1\nsecrets: {{k: {{from: env, name: K}}}}\n"
+        f"sources: {{s: {{kind: static, token: {{secret: k}}, ttl: {ttl}}}}}"
+    )
+
+    assert problem.startswith("sources.s.ttl: ")
+
+
 @pytest.mark.parametrize(
     ("address", "problem"),
     [

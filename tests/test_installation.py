@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_ephemeral_secrets import document
 from airflow_ephemeral_secrets.caller import Caller
 from airflow_ephemeral_secrets.credential import AwsCredential
 from airflow_ephemeral_secrets.errors import ConfigError
@@ -48,8 +49,8 @@ def test_relative_path_starts_at_airflow_home(tmp_path: Path) -> None:
 @pytest.mark.parametrize("inline", [json.loads, str], ids=["object", "text"])
 def test_inline_config(tmp_path: Path, inline: Callable[[str], Any]) -> None:
     """The document may stand in the kwargs, as an object or, from an environment variable, as text."""
-    document = json.dumps({"version": 1, "sources": {}, "connections": {}})
-    assert installed(tmp_path, config=inline(document)).error is None
+    text = json.dumps({"version": 1, "sources": {}, "connections": {}})
+    assert installed(tmp_path, config=inline(text)).error is None
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,37 @@ def test_mended_configuration_is_read_again(tmp_path: Path) -> None:
     file.write_text(GOOD)
     assert not found.owns_connection("other")
     assert found.resolver().config.where == str(file)
+
+
+def test_configuration_mended_by_its_mode_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So is one whose owner or mode was what was wrong, which leaves its content and its date alone."""
+    file = tmp_path / "e.yaml"
+    file.write_text(GOOD)
+    read, forbidden = document.read, [PermissionError]
+
+    def guarded(path: str) -> Any:
+        if forbidden:
+            raise ConfigError(path, ["cannot be read: permission denied"])
+        return read(path)
+
+    monkeypatch.setattr(document, "read", guarded)
+    found = installed(tmp_path, config_file="e.yaml")
+    assert found.owns_connection("other")
+    forbidden.clear()
+    file.chmod(0o600)
+    assert not found.owns_connection("other")
+    assert found.resolver().config.where == str(file)
+
+
+def test_names_of_two_configurations_stay_closed(tmp_path: Path) -> None:
+    """Where a file and an inline configuration are given, neither is used, and no name of either falls open."""
+    (tmp_path / "e.yaml").write_text(GOOD)
+    inline = GOOD.replace("{api: {source: api, shape", "{b: {source: api, shape")
+    found = installed(tmp_path, config_file="e.yaml", config=inline)
+
+    assert all(found.owns_connection(name) for name in ("api", "b"))
+    with pytest.raises(ConfigError, match="not both"):
+        found.resolver()
 
 
 def test_good_configuration_is_not_looked_at_again(tmp_path: Path) -> None:

@@ -95,8 +95,23 @@ def test_masks_of_dead_tokens_go() -> None:
     clock.advance(1.0)
     masker.mask(Masks(("d",), until=900.0))
     assert gone == ["a", "extra of a"]
-    assert not masker.known(("a", "shared"))
-    assert masker.known(("b", "shared"))
+    assert not masker.known(("a", "shared"), 100.0)
+    assert masker.known(("b", "shared"), 500.0)
+
+
+def test_mask_of_a_secret_that_lives_on_stays() -> None:
+    """The same secret in a newer lease is masked for as long as that lives, not as its first one did."""
+    gone: list[str] = []
+    clock = FakeClock(boot=0.0)
+    masker = Masker(lambda _: None, gone.extend, clock)
+    masker.mask(Masks(("lasting",), until=100.0))
+    clock.advance(90.0)
+    masker.mask(Masks(("lasting",), until=400.0))
+    clock.advance(100.0)
+    masker.mask(Masks(("another",), until=900.0))
+    assert gone == []
+    assert masker.known(("lasting",), 400.0)
+    assert not masker.known(("lasting",), 401.0)
 
 
 def test_too_many_masks_go() -> None:

@@ -150,7 +150,8 @@ class Airflow:
             self._progress("stopping Airflow")
         stop(self._sessions, GRACE_SECONDS)
         for component in self._components:
-            component.exit_code()
+            with suppress(subprocess.TimeoutExpired):
+                component.wait(GRACE_SECONDS)  # its threads may outlive what looks like its end
 
     def survivors(self) -> int:
         """Count the processes of this Airflow that are alive."""

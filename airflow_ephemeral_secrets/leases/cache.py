@@ -195,8 +195,8 @@ class LeaseCache:
 
     def _look(self, key: LeaseKey, now: Instant) -> Held | None:
         """Find the best lease at hand, and hold it in memory unless something was taken back meanwhile."""
-        held, host = self._best(key, now), self.host
-        if held and held.origin == "host" and host and host.epoch() == self._epoch:
+        epoch, held, host = self._epoch, self._best(key, now), self.host
+        if held and held.origin == "host" and host and host.epoch() == epoch:
             self.memory.put(key, held.lease)
         return held
 

@@ -37,6 +37,8 @@ from airflow_ephemeral_secrets.sources.azure_identity import Worker
 from airflow_ephemeral_secrets.sources.surroundings import SURROUNDINGS
 
 HEADER = "x-identity-header"
+NAMES = ("mi_res_id", "object_id", "principal_id")
+"""Parameters, besides the client id, by which code of a task may ask for one of several identities of this worker."""
 MOST = 4096
 """Identities that are known at once; the one that was used least recently goes, until it is looked up again."""
 ONLY = "ManagedIdentityCredential"
@@ -130,7 +132,8 @@ class Desk:
         try:
             with self._mutex:
                 identity = self._identities.get(client_id or "")
-            token, until = self._leased(identity.lease(resource)) if identity else self._own(resource, client_id)
+            also = {name: query[name] for name in NAMES if name in query}
+            token, until = self._leased(identity.lease(resource)) if identity else self._own(resource, client_id, also)
         except EphemeralSecretsError as error:
             return _refused(502 if isinstance(error, SourceFailed) else 403, f"airflow-ephemeral-secrets: {error}")
         told = {"access_token": token, "expires_on": str(int(until)), "resource": resource, "token_type": "Bearer"}
@@ -142,11 +145,11 @@ class Desk:
         early = lease.issued_wall + lease.mandatory
         return token, early if early > self._resolver.clock.now().wall else lease.expires_at
 
-    def _own(self, resource: str, client_id: str | None) -> tuple[str, float]:
+    def _own(self, resource: str, client_id: str | None, also: Mapping[str, str]) -> tuple[str, float]:
         """Ask this worker's own managed identity, of which nobody is any the nearer who can ask here."""
         now = self._resolver.clock.now()
         worker = Worker(self._resolver.config.network, self._resolver.deadline())
-        bearer = azure_identity.managed(worker, client_id).token(resource + DEFAULT, now)
+        bearer = azure_identity.managed(worker, client_id, also).token(resource + DEFAULT, now)
         return bearer.token, bearer.expires_at or now.wall
 
 

@@ -42,9 +42,10 @@ class ConnectionSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     until: float = float("inf")
 
     def masks(self) -> Masks:
-        """Say what to mask, and what Airflow will mask by itself: extra as a whole, and values that stand in it."""
+        """Say what to mask, and what Airflow masks by itself: extra as a whole, and values in it that hold a secret."""
         inside = json.loads(self.extra).values() if self.extra else ()
-        also = [text for text in (self.extra, *inside) if isinstance(text, str) and text not in self.secrets]
+        holding = [text for text in inside if isinstance(text, str) and any(one in text for one in self.secrets)]
+        also = [text for text in (self.extra, *holding) if text and text not in self.secrets]
         return Masks(self.secrets, tuple(also), self.until)
 
     def fields(self) -> dict[str, Any]:
@@ -197,6 +198,6 @@ def spec(credential: Credential | None, *, secrets: tuple[str, ...] = (), **fiel
     :param credential: None in a live form
     :param secrets: strings to mask beyond the credential's own
     """
-    own = credential.secrets() if credential else ()
+    own = credential.masked() if credential else ()
     masked = forms((*own, *secrets), login=fields.get("login"), password=fields.get("password"))
     return ConnectionSpec(**fields, secrets=masked)

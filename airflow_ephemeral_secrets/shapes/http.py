@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta
 
@@ -188,8 +189,9 @@ def _netrc_would_win(host: str) -> bool:
             import netrc
 
             try:
-                entry = netrc.netrc(path).authenticators(_PORT.sub("", host.rpartition("://")[2].partition("/")[0]))
-            except (netrc.NetrcParseError, OSError, UnicodeDecodeError):
+                entries, place = netrc.netrc(path), host.rpartition("://")[2].partition("/")[0]
+                asked = (urlsplit(f"//{place}").hostname or "", _PORT.sub("", place))  # as requests does, and as it did
+            except (netrc.NetrcParseError, OSError, ValueError):
                 return True
-            return entry is not None
+            return any(entries.authenticators(name) for name in asked)
     return False

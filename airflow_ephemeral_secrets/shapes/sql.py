@@ -33,6 +33,14 @@ MYSQL_KEYS = {
 }
 """Keys that the hook reads for one client; for the other it passes over them in silence."""
 
+TLS = words(
+    """
+    channel_binding gssencmode require_auth requirepeer ssl_max_protocol_version ssl_min_protocol_version sslcert
+    sslcertmode sslcompression sslcrl sslcrldir sslkey sslmode sslnegotiation sslrootcert sslsni
+    """
+)
+"""Keys of libpq that say whom it trusts and in what it talks to it."""
+
 REDSHIFT_KEYS = words("cluster-identifier redshift redshift-serverless workgroup-name")
 """Keys that say whose token the hook of PostgreSQL makes."""
 
@@ -146,6 +154,14 @@ class Postgres(IamDatabase, frozen=True, kw_only=True, tag="postgres"):
     def accepted(self) -> tuple[type[Credential], ...]:
         return (BearerToken, BasicCredential) if self.azure_conn_id else super().accepted()
 
+    def filled(self, **ours: Any) -> dict[str, Any]:
+        """Tell the hook's SQLAlchemy engine of TLS too, to which it hands on ``sqlalchemy_query`` alone."""
+        whole = super().filled(**ours)
+        given = whole.get("sqlalchemy_query", {})
+        if not isinstance(given, dict):
+            return whole  # which the hook refuses
+        return {**whole, "sqlalchemy_query": {**{key: str(whole[key]) for key in sorted(TLS & whole.keys())}, **given}}
+
     def takes(self) -> Iterable[str]:
         return self.keys | REDSHIFT_KEYS if self.iam and self.aws_conn_id else self.keys
 
@@ -193,7 +209,7 @@ class Redshift(Database, frozen=True, kw_only=True, tag="redshift"):
     A Redshift connection whose login and password are temporary.
 
     The hook reads it once, and needs the password only to connect. ``redshift_connector`` encrypts unless ``extra``
-    says otherwise.
+    says otherwise; libpq, by which its SQLAlchemy engine connects, only if ``sslmode`` says so.
 
     :param extra: keys of ``redshift_connector.connect``
     """
@@ -205,6 +221,7 @@ class Redshift(Database, frozen=True, kw_only=True, tag="redshift"):
         tcp_keepalive_idle tcp_keepalive_interval timeout
         """
     )
+    cautions = (*Database.cautions, "its SQLAlchemy engine connects by libpq: without sslmode in extra TLS is optional")
     refused = {
         **because(FILLED, "database host password port user"),
         **because(

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
+from urllib.parse import quote
 
 from msgspec import Meta
 
@@ -128,14 +129,21 @@ class Identity(NamedTuple):
         return bearer
 
 
-def managed(worker: Worker, client_id: str | None) -> Identity:
+def managed(worker: Worker, client_id: str | None, also: Mapping[str, str] = {}) -> Identity:
     """
     Take the managed identity of this host, app or pod, as azure-identity finds it.
 
     :param client_id: of a user-assigned one
+    :param also: what else says which one is meant, as App Service calls it: ``mi_res_id``, ``principal_id``
     :raises SourceUnavailable: on Service Fabric, whose certificate no authority has signed
     """
     where = place()
+    if also and where not in ("App Service", "IMDS"):
+        raise SourceUnavailable(
+            f"a managed identity of {where} cannot be asked for by {', '.join(also)}",
+            code="azure_configuration",
+            hint="its client id",
+        )
     if where == "workload identity":
         return workload(worker, client_id, None, None)
     if where == "Service Fabric":
@@ -149,12 +157,16 @@ def managed(worker: Worker, client_id: str | None) -> Identity:
 
     def make() -> Any:
         if where in ("App Service", "IMDS"):
-            return _MetadataService(transport, client_id)
+            return _MetadataService(transport, {**({"client_id": client_id} if client_id else {}), **also})
         return identity.ManagedIdentityCredential(client_id=client_id, **transport.options)
 
     return Identity(
         f"managed identity ({where})" + (f" {client_id}" if client_id else ""), make, transport, by_metadata
     )
+
+
+BY_IMDS = {"mi_res_id": "msi_res_id", "principal_id": "object_id"}
+"""What IMDS calls the parameters of App Service."""
 
 
 class _MetadataService:
@@ -165,20 +177,22 @@ class _MetadataService:
     https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token
     """
 
-    def __init__(self, transport: Transport, client_id: str | None) -> None:
+    def __init__(self, transport: Transport, named: Mapping[str, str]) -> None:
         self._transport = transport
-        self._named = {"client_id": client_id} if client_id else {}
+        self._named = named
 
     def get_token(self, scope: str) -> Any:
         url, header = SURROUNDINGS.get("IDENTITY_ENDPOINT"), SURROUNDINGS.get("IDENTITY_HEADER")
-        version, headers = "2019-08-01", {"Metadata": "true"}
+        version, headers, named = "2019-08-01", {"Metadata": "true"}, self._named
         if url and header:
             headers["X-IDENTITY-HEADER"] = header
         else:
             version, root = "2018-02-01", SURROUNDINGS.get("AZURE_POD_IDENTITY_AUTHORITY_HOST") or IMDS
             url = f"{root.strip('/')}/metadata/identity/oauth2/token"
-        query = {"api-version": version, "resource": scope.removesuffix("/.default"), **self._named}
-        request = sdk("azure.core.rest").HttpRequest("GET", url, params=query, headers=headers)
+            named = {BY_IMDS.get(name, name): value for name, value in named.items()}
+        query = {"api-version": version, "resource": scope.removesuffix("/.default"), **named}
+        quoted = {name: quote(value, safe="") for name, value in query.items()}
+        request = sdk("azure.core.rest").HttpRequest("GET", url, params=quoted, headers=headers)
         return sdk("azure.core.credentials").AccessToken(self._transport.send(request).json()["access_token"], 0)
 
 

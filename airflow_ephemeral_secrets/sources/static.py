@@ -40,7 +40,10 @@ class Static(Source, frozen=True, kw_only=True, tag="static"):
             return BearerToken(token=minting.secret(self.token), principal=f"static {self.token.secret}")
         assert self.username
         assert self.password
-        name = minting.secret(self.username) if isinstance(self.username, SecretName) else self.username
+        hidden = isinstance(self.username, SecretName)
         return BasicCredential(
-            username=name, password=minting.secret(self.password), principal=f"static {self.password.secret}"
+            username=minting.secret(self.username) if isinstance(self.username, SecretName) else self.username,
+            password=minting.secret(self.password),
+            hidden=hidden,
+            principal=f"static {self.password.secret}",
         )

@@ -182,6 +182,34 @@ def test_platform_keeps_its_clients(worker: pytest.MonkeyPatch) -> None:
     assert {request.headers["X-IDENTITY-HEADER"] for request in platform.requests} == {"header-of-the-platform"}
 
 
+@pytest.mark.parametrize(
+    ("config", "on_app_service", "by_host"),
+    [
+        ({"resource_id": "/subscriptions/s/id/etl"}, {"mi_res_id": "/subscriptions/s/id/etl"}, "msi_res_id"),
+        ({"object_id": "an-object"}, {"object_id": "an-object"}, "object_id"),
+    ],
+)
+@pytest.mark.parametrize("app_service", [True, False])
+def test_identity_that_is_named_otherwise(
+    worker: pytest.MonkeyPatch, config: dict[str, str], on_app_service: dict[str, str], by_host: str, app_service: bool
+) -> None:
+    """Code of a task that names an identity of this worker by something else gets that one, and not the default."""
+    answer = by_app_service("of-the-platform", int(NOW) + 3_600) if app_service else by_imds("of-the-host")
+    with Rogue(reply(answer)) as platform:
+        if app_service:
+            worker.setenv("IDENTITY_ENDPOINT", f"{platform.url}/msi/token")
+            worker.setenv("IDENTITY_HEADER", "header-of-the-platform")
+        else:
+            worker.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", platform.url)
+        lookup()
+        ManagedIdentityCredential(identity_config=config).get_token(SCOPE)
+
+    (asked,) = (parse_qs(urlsplit(request.target).query) for request in platform.requests)
+    (name, value), *_ = on_app_service.items()
+    assert asked[name if app_service else by_host] == [value]
+    assert "client_id" not in asked
+
+
 def test_own_source_is_not_led_here(worker: pytest.MonkeyPatch) -> None:
     """A source of ours with the worker's identity asks the metadata service, and by the same lease key as before."""
     from airflow_ephemeral_secrets.sources.azure import Azure as Source

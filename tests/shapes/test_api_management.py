@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import trustme
@@ -85,10 +86,8 @@ def test_stubs_of_azure_open_both_gates(tmp_path: Path, held: str, *, opens: boo
         assert json.loads(done.stdout.splitlines()[-1]) == ["both gates are open"] * 2
         assert [request.target for request in api.requests] == ["/v1/hook", "/v1/operator"]
         assert sum("Authorization" in request.headers for request in key_vault.requests) == 1
-        assert [request.target.partition("resource=")[2] for request in imds.requests] == [
-            "api://crm",
-            "https://vault.azure.net",
-        ]
+        asked = [parse_qs(urlsplit(request.target).query)["resource"] for request in imds.requests]
+        assert asked == [["api://crm"], ["https://vault.azure.net"]]
     else:
         assert "401" in done.stderr
         assert [request.target for request in api.requests] == ["/v1/hook"]

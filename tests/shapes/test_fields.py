@@ -121,6 +121,17 @@ def test_lists_where_placeholders_may_stand() -> None:
     }
 
 
+def test_plain_words_are_no_masks() -> None:
+    """Of the values in extra those are masked that hold a secret; a region or a protocol is no secret anywhere."""
+    extra = {"jwt__token": "{token}", "header": "Bearer {token}", "auth": "jwt-plain", "region": "eu-west-1", "n": 1}
+    made = Fields(source="s", conn_type="x", extra=extra).render(TOKEN, secret)
+    masks = made.masks()
+
+    assert set(masks.also) == {made.extra, "Bearer a-token"}
+    assert "a-token" in masks.forms
+    assert {"eu-west-1", "jwt-plain"}.isdisjoint(masks.forms)
+
+
 @pytest.mark.parametrize("kind", list(CREDENTIALS), ids=lambda kind: kind.__struct_config__.tag)
 def test_takes_every_kind(kind: type[Credential]) -> None:
     """Any credential can be put into fields by hand."""

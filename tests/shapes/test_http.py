@@ -190,6 +190,23 @@ def test_netrc_does_not_win(home: Path, name: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("machine", "host"),
+    [
+        ("api.test", "https://API.Test/v1"),
+        ("api.test", "https://api.test:8443"),
+        ("::1", "https://[::1]:8443"),
+        ("default", "other.test"),
+    ],
+)
+def test_netrc_is_read_as_requests_does(home: Path, machine: str, host: str) -> None:
+    """requests looks for a name in lower case, and for an address of IPv6 without brackets."""
+    entry = machine if machine == "default" else f"machine {machine}"
+    (home / ".netrc").write_text(f"{entry} login airflow password wrong\n")
+
+    assert rendered(Http(source="s", host=host))["extra"]["trust_env"] is False
+
+
 @pytest.mark.parametrize("exists", [True, False])
 def test_netrc_by_name(home: Path, monkeypatch: pytest.MonkeyPatch, exists: bool) -> None:
     """``NETRC`` names another file, and then it alone counts."""

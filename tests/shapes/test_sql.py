@@ -74,13 +74,17 @@ class TestTrino(ShapeConformance):
         )
 
 
+REQUIRED = {"sslmode": "require", "sqlalchemy_query": {"sslmode": "require"}}
+"""What the hook, and its SQLAlchemy engine, are told of TLS where the file says nothing."""
+
+
 @pytest.mark.parametrize(
     ("shape", "credential", "expected"),
     [
         (
             Postgres(source="s", host="db.test"),
             LOGIN,
-            {"port": 5432, "login": "IAMR:reader", "password": "a-password", "extra": {"sslmode": "require"}},
+            {"port": 5432, "login": "IAMR:reader", "password": "a-password", "extra": REQUIRED},
         ),
         (
             Postgres(source="s", host="db.test", login="reader", schema="shop", extra={"sslmode": "disable"}),
@@ -90,13 +94,35 @@ class TestTrino(ShapeConformance):
                 "login": "reader",
                 "password": "a-token",
                 "schema": "shop",
-                "extra": {"sslmode": "disable"},
+                "extra": {"sslmode": "disable", "sqlalchemy_query": {"sslmode": "disable"}},
+            },
+        ),
+        (
+            Postgres(
+                source="s",
+                host="db.test",
+                extra={
+                    "sslmode": "verify-full",
+                    "sslrootcert": "/ca.pem",
+                    "sqlalchemy_query": {"sslrootcert": "/my.pem"},
+                },
+            ),
+            LOGIN,
+            {
+                "port": 5432,
+                "login": "IAMR:reader",
+                "password": "a-password",
+                "extra": {
+                    "sslmode": "verify-full",
+                    "sslrootcert": "/ca.pem",
+                    "sqlalchemy_query": {"sslmode": "verify-full", "sslrootcert": "/my.pem"},
+                },
             },
         ),
         (
             Postgres(source="s", host="db.test", login="{username}@tenant"),
             LOGIN,
-            {"port": 5432, "login": "IAMR:reader@tenant", "password": "a-password", "extra": {"sslmode": "require"}},
+            {"port": 5432, "login": "IAMR:reader@tenant", "password": "a-password", "extra": REQUIRED},
         ),
         (
             Mysql(source="s", host="db.test", login="reader"),
@@ -120,7 +146,7 @@ class TestTrino(ShapeConformance):
                 "port": 5432,
                 "login": "reader",
                 "schema": "shop",
-                "extra": {"sslmode": "require", "iam": True, "aws_conn_id": "lake"},
+                "extra": {**REQUIRED, "iam": True, "aws_conn_id": "lake"},
             },
         ),
         (
@@ -129,13 +155,13 @@ class TestTrino(ShapeConformance):
             {
                 "port": 5432,
                 "login": "r",
-                "extra": {"sslmode": "require", "redshift": True, "iam": True, "aws_conn_id": "lake"},
+                "extra": {**REQUIRED, "redshift": True, "iam": True, "aws_conn_id": "lake"},
             },
         ),
         (
             Postgres(source="s", host="db.test", login="reader", iam=True, azure_conn_id="entra"),
             BearerToken(token="a-token-of-entra"),
-            {"port": 5432, "login": "reader", "extra": {"sslmode": "require", "iam": True, "azure_conn_id": "entra"}},
+            {"port": 5432, "login": "reader", "extra": {**REQUIRED, "iam": True, "azure_conn_id": "entra"}},
         ),
         (
             Mysql(source="s", host="db.test", login="reader", iam=True, aws_conn_id="lake"),

@@ -101,8 +101,9 @@ def test_postgres_hook(sql: Seen, name: str, role: str) -> None:
 
 
 def test_postgres_engine_and_operator(sql: Seen) -> None:
-    """So do SQLAlchemy, which gets a URL, and the operator."""
+    """So do SQLAlchemy, which gets a URL, and the operator; by which no server that is another gets the password."""
     assert sql["engine"] == ["airflow", "shop", True]
+    assert "certificate verify failed" in sql["engine_impostor"]["told"]
     assert sql["operator"] == [["airflow", "shop", True]]
 
 

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any, get_args
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
 import jwt as pyjwt
@@ -259,7 +260,7 @@ def test_is_asked_for_one_api(nobody: pytest.MonkeyPatch, authority: trustme.CA,
     sent_by_us = last.headers["x-ms-client-request-id"]
     assert credential.scope == SCOPE
     if source.identity == "managed":
-        assert "resource=api://crm" in last.target
+        assert parse_qs(urlsplit(last.target).query)["resource"] == ["api://crm"]
         assert credential.request_id == sent_by_us
     else:
         assert last.form["scope"] == SCOPE
@@ -287,13 +288,23 @@ def test_correlation_id_names_the_caller(
     assert (sent == {str(UUID(named))}) if named else len(sent) > 1
 
 
-def test_scope_is_a_template(nobody: pytest.MonkeyPatch) -> None:
-    """Each Dag can have an API of its own."""
+@pytest.mark.parametrize(
+    ("scope", "resource"),
+    [
+        ("api://{dag_id}/.default", "api://a_dag"),
+        ("api://c++/{run_id}/.default", "api://c++/scheduled__2026-01-01T00:00:00+00:00"),
+        ("api://a%26client_id=other/.default", "api://a%26client_id=other"),
+    ],
+)
+def test_scope_is_a_template(nobody: pytest.MonkeyPatch, scope: str, resource: str) -> None:
+    """Each Dag can have an API of its own, and each run; whatever stands in it, no more than it is asked for."""
+    caller = Caller(process="task", dag_id="a_dag", run_id="scheduled__2026-01-01T00:00:00+00:00", task_id="t")
     with Rogue(reply(by_imds())) as server:
         on_vm(nobody, server.url)
-        ask(Azure(identity="managed", scope="api://{dag_id}/.default"))
+        ask(Azure(identity="managed", scope=scope), caller=caller)
 
-    assert "resource=api://a_dag" in server.requests[0].target
+    query = parse_qs(urlsplit(server.requests[0].target).query)
+    assert (query["resource"], query.get("client_id")) == ([resource], None)
 
 
 def test_certified_provider_names_the_client(oidc: OidcProvider, nobody: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from airflow_ephemeral_secrets.credential import BasicCredential, BearerToken
 from airflow_ephemeral_secrets.reading import SecretName
+from airflow_ephemeral_secrets.shapes.http import Http
 from airflow_ephemeral_secrets.sources.static import Static
 from tests.sources.asking import ask, given
 from tests.sources.conformance import SourceConformance
@@ -62,8 +63,20 @@ def test_login(username: Any, expected: str, secret: Asked) -> None:
     source = Static(username=username, password=PASSWORD)
 
     assert source.mint(given(source, secret=secret)) == BasicCredential(
-        username=expected, password="secret of password", principal="static password"
+        username=expected, password="secret of password", hidden=username is LOGIN, principal="static password"
     )
+
+
+@pytest.mark.parametrize(("username", "shown"), [("airflow", True), (LOGIN, False)])
+def test_login_by_reference_is_masked(username: Any, shown: bool, secret: Asked) -> None:
+    """A login that is kept as a secret, such as an API key, is one in logs too."""
+    source = Static(username=username, password=PASSWORD)
+    credential = source.mint(given(source, secret=secret))
+    assert isinstance(credential, BasicCredential)
+    made = Http(source="s", host="api.test").render(credential, secret)
+
+    assert (credential.username in made.secrets) is not shown
+    assert "secret of password" in made.secrets
 
 
 def test_is_held_but_never_shared(secret: Asked) -> None:

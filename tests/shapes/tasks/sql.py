@@ -19,8 +19,8 @@ def first(hook: Any) -> Any:
     return attempt(lambda: hook.get_first(WHO))
 
 
-def engine() -> Any:
-    with PostgresHook("pg").get_sqlalchemy_engine().connect() as connection:
+def engine(conn_id: str) -> Any:
+    with PostgresHook(conn_id).get_sqlalchemy_engine().connect() as connection:
         return list(connection.exec_driver_sql(WHO).one())
 
 
@@ -38,7 +38,8 @@ def redshift() -> Any:
 tell(
     hook={name: first(PostgresHook(name)) for name in ("pg", "pg_token", "pg_default", "pg_another")},
     refused={name: first(PostgresHook(name)) for name in ("pg_wrong", "pg_expired", "pg_unknown_key", "pg_impostor")},
-    engine=attempt(engine),
+    engine=attempt(lambda: engine("pg")),
+    engine_impostor=attempt(lambda: engine("pg_impostor")),
     operator=execute(SQLExecuteQueryOperator(task_id="t", conn_id="pg", sql=WHO)),
     deferred=deferred(
         GenericTransfer(
