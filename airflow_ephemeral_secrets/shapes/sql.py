@@ -54,7 +54,9 @@ class Database(Account, frozen=True, kw_only=True):
     :param schema: the database
     """
 
-    cautions = ("the hook keeps the password, and needs it to connect: a connection that is open stays open",)
+    cautions: ClassVar[tuple[str, ...]] = (
+        "the hook keeps the password, and needs it to connect: a connection that is open stays open",
+    )
 
     schema: DatabaseName | None = None
 
@@ -180,6 +182,7 @@ class Mysql(IamDatabase, frozen=True, kw_only=True, tag="mysql"):
     :param extra: keys of the hook for the ``client`` that it uses, ``mysqlclient`` or ``mysql-connector-python``
     """
 
+    cautions = (*Database.cautions, "its SQLAlchemy engine is told nothing of TLS: the client's own default holds")
     keys = DBAPI_KEYS | {"client"}
     refused = because(IDENTITY, "aws_conn_id iam")
 
