@@ -33,6 +33,7 @@ Make = Callable[..., GatewayHook]
 def hook(monkeypatch: pytest.MonkeyPatch, ram: Path) -> Make:
     """Make a hook for a URL, in a process that speaks for a task and has a directory of its own in RAM."""
     monkeypatch.setattr(_airflow, "caller", lambda *_: CALLER)
+    monkeypatch.setattr(pace, "resolvers", tuple)
     monkeypatch.setattr(pace, "places", lambda *_: (str(ram / "leases"),))
     pace._directory.cache_clear()
 

@@ -29,6 +29,7 @@ CANARY = "canary-of-a-request"
 def _alone(monkeypatch: pytest.MonkeyPatch, ram: Path) -> None:
     """A directory of its own in RAM, and no one else's environment."""
     monkeypatch.setattr(_airflow, "caller", lambda *_: Caller(process="task", dag_id="d", run_id="r", task_id="t"))
+    monkeypatch.setattr(pace, "resolvers", tuple)
     monkeypatch.setattr(pace, "places", lambda *_: (str(ram / "leases"),))
     pace._directory.cache_clear()
 

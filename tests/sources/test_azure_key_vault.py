@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import trustme
@@ -109,7 +110,8 @@ def test_asks_after_challenge(server: Rogue, metadata: Rogue) -> None:
     read(lying(server))
 
     assert [request.headers["Authorization"] for request in server.requests] == [None, f"Bearer {TOKEN}"]
-    assert [request.target.partition("resource=")[2] for request in metadata.requests] == ["https://vault.azure.net"]
+    asked = [parse_qs(urlsplit(request.target).query)["resource"] for request in metadata.requests]
+    assert asked == [["https://vault.azure.net"]]
 
 
 def test_is_read_anew(server: Rogue, metadata: Rogue) -> None:
