@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import lru_cache
 from typing import Annotated, NamedTuple, Protocol
 
 from msgspec import Meta
@@ -66,6 +67,7 @@ class Deadline:
         return max(0.0, self._end - self.clock.now().boot)
 
 
+@lru_cache
 def seconds(duration: str) -> int:
     """
     Turn ``1h30m`` into seconds.
