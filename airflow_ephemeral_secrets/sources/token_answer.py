@@ -330,11 +330,7 @@ def members(body: bytes) -> dict[str, Any] | None:
 
 
 def shallow(text: str) -> str:
-    """
-    Let JSON pass that is not nested deeply, whatever this Python's parser could take (RFC 8259, section 9).
-
-    :raises ValueError: where it is
-    """
+    """Let JSON pass, or raise ValueError if it is nested deeply (RFC 8259, section 9), whatever a parser could take."""
     outside_strings = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
     steps = (1 if bracket in "[{" else -1 for bracket in outside_strings if bracket in "[]{}")
     if max(accumulate(steps), default=0) > DEEPEST:
