@@ -134,7 +134,7 @@ def managed(worker: Worker, client_id: str | None, also: Mapping[str, str] = {})
     Take the managed identity of this host, app or pod, as azure-identity finds it.
 
     :param client_id: of a user-assigned one
-    :param also: what else says which one is meant, as App Service calls it: ``mi_res_id``, ``principal_id``
+    :param also: what else says which one is meant, as a client of App Service calls it, such as ``mi_res_id``
     :raises SourceUnavailable: on Service Fabric, whose certificate no authority has signed
     """
     where = place()

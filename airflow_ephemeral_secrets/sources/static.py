@@ -40,10 +40,9 @@ class Static(Source, frozen=True, kw_only=True, tag="static"):
             return BearerToken(token=minting.secret(self.token), principal=f"static {self.token.secret}")
         assert self.username
         assert self.password
-        hidden = isinstance(self.username, SecretName)
         return BasicCredential(
             username=minting.secret(self.username) if isinstance(self.username, SecretName) else self.username,
             password=minting.secret(self.password),
-            hidden=hidden,
+            hidden=isinstance(self.username, SecretName),
             principal=f"static {self.password.secret}",
         )

@@ -14,4 +14,4 @@ def again_and_again(do: Callable[[], object]) -> None:
     ends = time.monotonic() + SECONDS
     while time.monotonic() < ends:
         do()
-        time.sleep(0.3)
+        time.sleep(0.3)  # as a sensor pokes: what is proven is work that takes longer than tokens live
